@@ -1,0 +1,193 @@
+"""The plan's types: what the compiler hands to whatever runs it. Everything here is plain data and goes to JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Call:
+    """A component and its arguments, ready to be built.
+
+    `target` says where its definition is: `"mfc.runtime.layers.conv:conv2d"` for a built-in,
+    `"/folder/file.py:coord_conv"` for a user's own.
+    """
+
+    kind: str
+    name: str
+    target: str
+    args: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a train stage leaves behind: its weights, one group of them, or its whole model."""
+
+    stage: str
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number that is known only once data was read, such as `cifar.classes`."""
+
+    name: str
+
+
+Value: TypeAlias = "None | bool | int | float | str | list[Value] | Call | Trained | Fact | Stack | Step"
+
+
+# ── models ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module. `passes` maps extra parameters of its `forward` to slots; `tie` is the path of the module
+    whose weight it shares."""
+
+    name: str
+    call: Call
+    passes: Mapping[str, str] = field(default_factory=dict)
+    tie: str | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A named part of a model: steps that run in order, each on the current tensor.
+
+    Its name is its part of the state dict's keys. With `shares_slots` it reads and writes the slots of the
+    stack it stands in (a group, a branch, a module); a block has slots of its own.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    group: bool = False
+    shares_slots: bool = False
+    passes: Mapping[str, str] = field(default_factory=dict)  # a block's tensor parameters -> slots of the caller
+
+
+@dataclass(frozen=True)
+class Run:
+    """current = child(current)"""
+
+    child: Layer | Stack
+
+
+@dataclass(frozen=True)
+class Keep:
+    """slots[slot] = current (`let s = x`)"""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """current = slots[slot] (`from(s)`)"""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class Branch:
+    """slots[slot] = child(current); current stays (`let s = branch { }`)"""
+
+    slot: str
+    child: Stack
+
+
+@dataclass(frozen=True)
+class Define:
+    """Builds a module that `Apply` uses (`let f = module { }`); current stays."""
+
+    child: Stack
+
+
+@dataclass(frozen=True)
+class Apply:
+    """current = module(current), for a module defined before at `path` from the model's root, such as `"body.f"`."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """current = op(current, *slots); `op` is add, sub, mul, concat (over dim 1) or matmul."""
+
+    op: str
+    slots: tuple[str, ...]
+
+
+Step: TypeAlias = Run | Keep | Load | Branch | Define | Apply | Join
+
+
+# ── stages ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A unit of work with a result of its own in the store.
+
+    `recipe` decides the result and is part of the stage's key; `placing` only says where and how it is
+    carried out (workers, folders, callbacks that observe) and is not. `code` is a hash of the definitions
+    that the stage can reach.
+    """
+
+    name: str
+    kind: str
+    recipe: Mapping[str, Value]
+    placing: Mapping[str, Value] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a spec in an order in which they can run.
+
+    `waits_for` names the facts (`"cifar.classes"`) that are not known before their data was read: the
+    stages that need them carry placeholders until the spec is compiled again with the facts.
+    """
+
+    spec: str
+    stages: tuple[Stage, ...]
+    waits_for: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self.stages)
+
+    def __getitem__(self, name: str) -> Stage:
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+
+# ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────
+
+_TAGS = {cls.__name__: cls for cls in (Call, Trained, Fact, Layer, Stack, Run, Keep, Load, Branch, Define, Apply, Join)}
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON: each node is an object whose `"$"` names its type; equal values give equal JSON."""
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if type(value).__name__ in _TAGS:
+        return {"$": type(value).__name__} | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+    return value
+
+
+def from_json(data: Any) -> Any:
+    """The value that `to_json` wrote."""
+    if isinstance(data, list):
+        return [from_json(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    body = {key: from_json(item) for key, item in data.items() if key != "$"}
+    if "$" not in data:
+        return body
+    cls = _TAGS[data["$"]]
+    return cls(**{key: tuple(item) if isinstance(item, list) and cls is not Call else item for key, item in body.items()})

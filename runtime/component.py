@@ -1,0 +1,142 @@
+"""How a component says what it is.
+
+A component is a function or a class with one of the decorators below. Its signature, annotations,
+defaults, docstring and shape rule are its one definition: the checker reads them from the source text
+(`mfc.dsl.catalog`, never by importing), and a run calls the very same object. At run time a decorator
+only notes its kind on the object.
+
+    @layer(shape="b c h w -> b nf h w")
+    class coord_conv(nn.Module):
+        "A convolution that also sees each pixel's coordinates."
+        def __init__(self, c: In, nf: Annotated[int, Range(1)], ks: Annotated[int, Range(1, 15)] = 3): ...
+
+Annotations that the checker understands: `int float bool str Path`, `None` and unions, `list[T]`,
+`Literal[...]`, `Annotated[T, Range(lo, hi)]`, `In` for what is filled from the incoming shape, and the
+names of kinds (`Layer`, `Loss`, `Curve`, ...) for arguments that are components or declarations themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+KINDS = (
+    "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",
+    "architecture", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "curve", "schedule",
+    "callback", "export_format",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed bounds of a number; either may be left open. `above` and `below` exclude their end."""
+
+    lo: float | None = None
+    hi: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+
+class In(int):
+    """An argument that is filled from the dimension of the same name in the shape rule's input."""
+
+
+# The kinds as annotations of arguments. Values at run time are what the components build.
+Source = Splitter = Labeler = Processor = ItemTransform = BatchTransform = Tokenizer = Any
+Layer = Architecture = Initializer = Loss = Metric = Stat = Stepper = Optimizer = Curve = Schedule = Callback = Any
+Model = Train = Data = Any
+
+
+def _marks(kind: str, **facts: Any) -> Callable[[T], T]:
+    def mark(component: T) -> T:
+        component.__mfc_kind__ = kind  # type: ignore[attr-defined]
+        component.__mfc_facts__ = facts  # type: ignore[attr-defined]
+        return component
+
+    return mark
+
+
+def layer(shape: str) -> Callable[[T], T]:
+    """A layer with its shape rule, such as `"b c h w -> b nf conv(h) conv(w) where ks <= h"`."""
+    return _marks("layer", shape=shape)
+
+
+def architecture(shape: str) -> Callable[[T], T]:
+    """A whole model as one component, with its shape rule."""
+    return _marks("architecture", shape=shape)
+
+
+def source(shape: str = "", items: str = "image") -> Callable[[T], T]:
+    """Where items come from. `shape` is the rule of one item, `"-> channels h w"`: a name that is no argument
+    differs from item to item. `items` is the type of the items: image, text, table or audio."""
+    return _marks("source", shape=shape, items=items)
+
+
+def splitter(component: T) -> T:
+    """Divides items into train and valid: `split(items, rng) -> (train, valid)` of indices."""
+    return _marks("splitter")(component)
+
+
+def labeler(component: T) -> T:
+    """Finds the label of an item from its path."""
+    return _marks("labeler")(component)
+
+
+def item_transform(shape: str, random: bool = False, on: tuple[str, ...] = ("image",)) -> Callable[[T], T]:
+    """Acts on one item before batching. `random` ones draw anew for every item and epoch."""
+    return _marks("item_transform", shape=shape, random=random, on=on)
+
+
+def batch_transform(
+    shape: str = "b c h w -> b c h w", random: bool = True, on: tuple[str, ...] = ("image",)
+) -> Callable[[T], T]:
+    """Acts on a whole batch on the training device, with a draw of its own for every item."""
+    return _marks("batch_transform", shape=shape, random=random, on=on)
+
+
+def loss(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
+    """A loss with the shape of predictions that it takes (`"b classes ..."`) and the target types it fits."""
+    return _marks("loss", shape=shape, targets=targets)
+
+
+def metric(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
+    """A metric with the shape of predictions that it takes and the target types it fits."""
+    return _marks("metric", shape=shape, targets=targets)
+
+
+def initializer(component: T) -> T:
+    """Fills a fresh model's weights."""
+    return _marks("initializer")(component)
+
+
+def optimizer(component: T) -> T:
+    """An optimizer; its numeric arguments are the hyperparameters that schedules may drive."""
+    return _marks("optimizer")(component)
+
+
+def curve(component: T) -> T:
+    """The course of one hyperparameter over a run: position in 0..1 to value."""
+    return _marks("curve")(component)
+
+
+def schedule(drives: tuple[str, ...]) -> Callable[[T], T]:
+    """The course of hyperparameters over a run; `drives` names them ("*" for those named by its keyword arguments)."""
+    return _marks("schedule", drives=drives)
+
+
+def callback(observes: bool = False) -> Callable[[T], T]:
+    """A callback. One that only `observes` (progress, logs) is no part of a stage's key."""
+    return _marks("callback", observes=observes)
+
+
+def stat(component: T) -> T:
+    """A running statistic of the gradients that steppers read."""
+    return _marks("stat")(component)
+
+
+def stepper(component: T) -> T:
+    """One part of an optimizer's update."""
+    return _marks("stepper")(component)
