@@ -1,0 +1,76 @@
+"""What the compiler says about a spec: one value, which `mfc.dsl.render` writes in several forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mfc.dsl.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change that would mend it: `span` replaced by `text`, described by `title` (an infinitive)."""
+
+    title: str
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding.
+
+    `message` says what is wrong, `label` what stands at the span (a few words under the carets),
+    `labels` other places that matter, `help` what to write instead, `notes` further facts.
+    `code` is stable: E is an error, W a warning, R an error of a run; each has a page in docs/errors.
+    """
+
+    code: str
+    message: str
+    span: Span
+    label: str = ""
+    labels: tuple[tuple[Span, str], ...] = ()
+    help: str = ""
+    notes: tuple[str, ...] = ()
+    fix: Fix | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return "warning" if self.code.startswith("W") else "error"
+
+
+@dataclass
+class Diagnostics:
+    """Findings in the making: every stage adds to one of these."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+    _seen: set[tuple] = field(default_factory=set)
+
+    def add(
+        self,
+        code: str,
+        span: Span,
+        message: str,
+        label: str = "",
+        *,
+        labels: tuple[tuple[Span, str], ...] = (),
+        help: str = "",
+        notes: tuple[str, ...] = (),
+        fix: Fix | None = None,
+    ) -> None:
+        """Notes a finding. The same code and message at the same place is noted once, however often a body is checked."""
+        key = (code, span.source.name, span.start, span.end, message)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.found.append(Diagnostic(code, message, span, label, labels, help, notes, fix))
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(sorted(self.found, key=lambda d: (d.span.source.name, d.span.start, d.span.end, d.code)))
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [d for d in self if d.severity == "error"]

@@ -1,0 +1,338 @@
+"""The syntax tree: what a file says, before any name in it has a meaning. Every node has its span.
+
+Comments are not nodes: each `Comment` stands in `File.comments` with its span, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mfc.dsl.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """An identifier where it names something; also a reference to it as an expression."""
+
+    text: str
+    span: Span
+
+
+# ── expressions ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number, string, `true`, `false` or `none`."""
+
+    value: int | float | str | bool | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ListExpr:
+    items: tuple[Expr, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Comprehension:
+    """`[body for names in iterable if condition]`"""
+
+    body: Expr
+    names: tuple[Name, ...]
+    iterable: Expr
+    condition: Expr | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call; `name` is None for a positional one."""
+
+    name: Name | None
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class CallExpr:
+    callee: Expr
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    value: Expr
+    name: Name
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    value: Expr
+    index: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-x` or `not x`"""
+
+    op: str
+    operand: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`+ - * / // % **`, comparisons (`== != < <= > >= in`), `and`, `or`"""
+
+    op: str
+    left: Expr
+    right: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class IfExpr:
+    """`if condition then yes else no`"""
+
+    condition: Expr
+    yes: Expr
+    no: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An expression that could not be read; its error is already reported."""
+
+    span: Span
+
+
+Expr: TypeAlias = (
+    Name | Literal | ListExpr | Comprehension | CallExpr | Attribute | Index | Unary | Binary | IfExpr | Missing
+)
+
+# ── types of params ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class TypeExpr:
+    """`int`, `list(float)`, `choice(a, "b")`: a name and its arguments (types for list, literals for choice)."""
+
+    name: Name
+    arguments: tuple[TypeExpr | Literal, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """`lo..hi`, closed at both ends, or `log(lo, hi)`"""
+
+    lo: Expr
+    hi: Expr
+    log: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a declaration."""
+
+    name: Name
+    type: TypeExpr | None
+    default: Expr | None
+    span: Span
+
+
+# ── statements of bodies ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStmt:
+    """`name = value` in a data, train, evaluate, export body, or in a model (`input = image(3, 224, 224)`)."""
+
+    name: Name
+    value: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """`phase name { fields }` in a train body."""
+
+    name: Name
+    fields: tuple[FieldStmt, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStmt:
+    """A call used as a statement: a layer, a block, `add(s)`, `from(s)`, `apply(f)`."""
+
+    call: Expr
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class LetStmt:
+    """`let name = value`, at the top of a file or in a body."""
+
+    name: Name
+    value: Expr
+    span: Span
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchStmt:
+    """`let name = branch { }` or `let name = module { }`; `kind` says which."""
+
+    name: Name
+    kind: str
+    body: tuple[Stmt, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class IfStmt:
+    condition: Expr
+    yes: tuple[Stmt, ...]
+    no: tuple[Stmt, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ForStmt:
+    names: tuple[Name, ...]
+    iterable: Expr
+    body: tuple[Stmt, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStmt:
+    """`group name { layers }`"""
+
+    name: Name
+    body: tuple[Stmt, ...]
+    span: Span
+
+
+Stmt: TypeAlias = FieldStmt | Phase | LayerStmt | LetStmt | BranchStmt | IfStmt | ForStmt | GroupStmt
+
+# ── declarations ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`import "file.mfs" (a, b)` or, with `use`, `use "file.py" (a, b)`; `names` is empty where none are listed."""
+
+    kind: str
+    path: Literal
+    names: tuple[Name, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`language 1`"""
+
+    version: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """`param name: type = default in domain`"""
+
+    name: Name
+    type: TypeExpr
+    default: Expr | None
+    domain: Domain | None
+    span: Span
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataType:
+    """One side of `image -> category`: a name with arguments (`next_token(seq_len = 72)`), or several named
+    ones (`(photo: image, facts: table)`) in `parts`."""
+
+    name: Name | None
+    arguments: tuple[Argument, ...]
+    parts: tuple[tuple[Name, DataType], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class DataDecl:
+    """`data name(params): input -> target { fields }`"""
+
+    name: Name
+    params: tuple[Parameter, ...] | None
+    input: DataType
+    target: DataType
+    body: tuple[Stmt, ...]
+    span: Span
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueDecl:
+    """`KIND name(params) = value` where KIND is tokenizer, optimizer or model."""
+
+    kind: str
+    name: Name
+    params: tuple[Parameter, ...] | None
+    value: Expr
+    span: Span
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyDecl:
+    """`KIND name(params) { body }` where KIND is block, model, train, evaluate or export. `params` is None
+    where no parentheses were written."""
+
+    kind: str
+    name: Name
+    params: tuple[Parameter, ...] | None
+    body: tuple[Stmt, ...]
+    span: Span
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenDecl:
+    """A declaration that could not be read. Its name, where there is one, is known and not reported again."""
+
+    kind: str
+    name: Name | None
+    span: Span
+    doc: str = ""
+
+
+Decl: TypeAlias = Import | Language | Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """`# text` or `## text`, with its marks."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it was read: its declarations in order, all its comments, and its own documentation."""
+
+    source: Source
+    declarations: tuple[Decl, ...]
+    comments: tuple[Comment, ...]
+    doc: str = ""
