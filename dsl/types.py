@@ -1,0 +1,503 @@
+"""Types of values in the language, and what a value that does not fit one should have been.
+
+>>> Number(integer=False, range=Range(0, 1)).accepts(2)
+Problem(expected='a number in 0..1', found='2', reason='range', at=())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mfc.dsl.dims import Dim
+from mfc.dsl.ir import Fact
+
+DECLARED = ("model", "train", "data")
+"""Declarations that a component may take as a value, where its annotation says so."""
+
+STANDS_FOR = {
+    "model": ("architecture", "train"),  # the name of a train means the model that it trained
+    "layer": ("block", "model", "architecture"),
+}
+"""Kinds that are accepted where another is expected."""
+
+
+class HasKind(Protocol):
+    """A component or declaration as a value: `"loss"`, `"curve"`, `"model"`."""
+
+    @property
+    def kind(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a value does not fit a type: `reason` is `"type"`, `"range"` or `"choice"`.
+
+    `at` is the place of the value within lists, such as `(2,)` for the third item. `choices` are the texts
+    that would have been accepted, to look for a similar one in.
+    """
+
+    expected: str
+    found: str
+    reason: str = "type"
+    at: tuple[int, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number: `lo` and `hi` belong to it, `above` and `below` do not; None leaves an end open."""
+
+    lo: float | None = None
+    hi: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def __contains__(self, x: float) -> bool:
+        return (
+            (self.lo is None or x >= self.lo)
+            and (self.hi is None or x <= self.hi)
+            and (self.above is None or x > self.above)
+            and (self.below is None or x < self.below)
+        )
+
+    def __bool__(self) -> bool:
+        return (self.lo, self.hi, self.above, self.below) != (None, None, None, None)
+
+    def __str__(self) -> str:
+        if self.lo is not None and self.hi is not None:
+            return f"in {_number(self.lo)}..{_number(self.hi)}"
+        bounds = (("at least", self.lo), ("above", self.above), ("at most", self.hi), ("below", self.below))
+        return " and ".join(f"{word} {_number(bound)}" for word, bound in bounds if bound is not None)
+
+    def meets(self, other: Range) -> bool:
+        """Whether a number may lie in both."""
+        low, closed_low = max(self._low(), other._low(), key=lambda end: (end[0], not end[1]))
+        high, closed_high = min(self._high(), other._high(), key=lambda end: (end[0], end[1]))
+        return low < high or (low == high and closed_low and closed_high)
+
+    def _low(self) -> tuple[float, bool]:
+        """The lower end, and whether it belongs to the range."""
+        if self.above is not None and (self.lo is None or self.above >= self.lo):
+            return self.above, False
+        return (float("-inf"), False) if self.lo is None else (self.lo, True)
+
+    def _high(self) -> tuple[float, bool]:
+        if self.below is not None and (self.hi is None or self.below <= self.hi):
+            return self.below, False
+        return (float("inf"), False) if self.hi is None else (self.hi, True)
+
+
+ANYWHERE = Range()
+
+
+class Type:
+    """What values are accepted. `str` gives it as users read it; `words` as part of a sentence."""
+
+    def accepts(self, value: Any) -> Problem | None:
+        """None where `value` fits, else what was expected."""
+        if isinstance(value, Unknown):
+            return None if overlaps(self, value.type) else self.problem(value)
+        return self._accepts(value)
+
+    def problem(self, value: Any, reason: str = "type", choices: tuple[str, ...] = ()) -> Problem:
+        """What to say about `value`, which does not fit."""
+        return Problem(self.words(), describe(value), reason, (), choices)
+
+    def words(self) -> str:
+        """One such value, with its article: `a number in 0..1`."""
+        raise NotImplementedError
+
+    def plural(self) -> str:
+        """Several such values: `numbers in 0..1`."""
+        raise NotImplementedError
+
+    def _accepts(self, value: Any) -> Problem | None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AnyType(Type):
+    """Accepts everything: the type of what has no annotation."""
+
+    def __str__(self) -> str:
+        return "any"
+
+    def words(self) -> str:
+        return "a value"
+
+    def plural(self) -> str:
+        return "values"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Number(Type):
+    """`int` or `float`, within a range. Integers are accepted for `float`; booleans are no numbers.
+
+    A number that is known later (a fact of the data, a size of a tensor) fits where it may still lie in the
+    range; it is checked once it is known.
+    """
+
+    integer: bool
+    range: Range = ANYWHERE
+
+    def __str__(self) -> str:
+        return f"{'int' if self.integer else 'float'} {self.range}".rstrip()
+
+    def words(self) -> str:
+        return f"{'an integer' if self.integer else 'a number'} {self.range}".rstrip()
+
+    def plural(self) -> str:
+        return f"{'integers' if self.integer else 'numbers'} {self.range}".rstrip()
+
+    def _accepts(self, value: Any) -> Problem | None:
+        if isinstance(value, Dim):
+            lo, hi = value.bounds
+            return None if self.range.meets(Range(lo, hi)) else self.problem(value, "range")
+        if isinstance(value, Fact):
+            return None
+        if isinstance(value, bool) or not isinstance(value, int if self.integer else (int, float)):
+            return self.problem(value)
+        return None if value in self.range else self.problem(value, "range")
+
+
+@dataclass(frozen=True)
+class Bool(Type):
+    """`true` or `false`."""
+
+    def __str__(self) -> str:
+        return "bool"
+
+    def words(self) -> str:
+        return "true or false"
+
+    def plural(self) -> str:
+        return "booleans"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        return None if isinstance(value, bool) else self.problem(value)
+
+
+@dataclass(frozen=True)
+class String(Type):
+    """Text; with `path`, the name of a file or folder. Either is accepted for the other."""
+
+    path: bool = False
+
+    def __str__(self) -> str:
+        return "path" if self.path else "string"
+
+    def words(self) -> str:
+        return f"a {self}"
+
+    def plural(self) -> str:
+        return f"{self}s"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        return None if isinstance(value, str) else self.problem(value)
+
+
+@dataclass(frozen=True)
+class NoneType(Type):
+    """`none` alone; as a member of a union it makes a value optional."""
+
+    def __str__(self) -> str:
+        return "none"
+
+    def words(self) -> str:
+        return "none"
+
+    def plural(self) -> str:
+        return "nones"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        return None if value is None else self.problem(value)
+
+
+@dataclass(frozen=True)
+class ListOf(Type):
+    """A list whose items all have one type."""
+
+    item: Type
+
+    def __str__(self) -> str:
+        return f"list({self.item})"
+
+    def words(self) -> str:
+        return "a list" if isinstance(self.item, AnyType) else f"a list of {self.item.plural()}"
+
+    def plural(self) -> str:
+        return "lists" if isinstance(self.item, AnyType) else f"lists of {self.item.plural()}"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        if not isinstance(value, list | tuple):
+            return self.problem(value)
+        for i, item in enumerate(value):
+            if problem := self.item.accepts(item):
+                return Problem(
+                    problem.expected, problem.found, problem.reason, (i, *problem.at), problem.choices
+                )
+        return None
+
+
+@dataclass(frozen=True)
+class Choice(Type):
+    """One of some texts, numbers or booleans."""
+
+    values: tuple[str | int | float | bool, ...]
+
+    def __str__(self) -> str:
+        return f"choice({self._listed()})"
+
+    def words(self) -> str:
+        return f"one of {self._listed()}" if len(self.values) > 1 else self._listed()
+
+    def plural(self) -> str:
+        return f"items of {self._listed()}"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        if any(_same(value, choice) for choice in self.values):
+            return None
+        if not any(_alike(value, choice) for choice in self.values):
+            return self.problem(value)
+        return self.problem(value, "choice", tuple(text(choice) for choice in self.values))
+
+    def _listed(self) -> str:
+        return ", ".join(text(value) for value in self.values)
+
+
+@dataclass(frozen=True)
+class Kind(Type):
+    """A component or declaration of one kind: `loss`, `curve`, `model`."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return kind_name(self.name)
+
+    def words(self) -> str:
+        return with_article(kind_name(self.name))
+
+    def plural(self) -> str:
+        name = kind_name(self.name)
+        return f"{name}es" if name.endswith("s") else "data blocks" if self.name == "data" else f"{name}s"
+
+    def _accepts(self, value: Any) -> Problem | None:
+        return None if self.takes(kind_of(value)) else self.problem(value)
+
+    def takes(self, kind: str | None) -> bool:
+        """Whether something of `kind` is accepted."""
+        return kind == self.name or kind in STANDS_FOR.get(self.name, ())
+
+
+@dataclass(frozen=True)
+class Union(Type):
+    """Any of some types; never one in another."""
+
+    members: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(str(member) for member in self.members)
+
+    def words(self) -> str:
+        return either([member.words() for member in self.members])
+
+    def plural(self) -> str:
+        return either([member.plural() for member in self.members])
+
+    def _accepts(self, value: Any) -> Problem | None:
+        problems = [member.accepts(value) for member in self.members]
+        if None in problems:
+            return None
+        found = [problem for problem in problems if problem is not None]
+        near = [problem for problem in found if problem.reason != "type" or problem.at]
+        if len(near) == 1 and near[0].at:
+            return near[0]  # the value is a list, as one member says; what is wrong is inside it
+        choices = tuple(choice for problem in near for choice in problem.choices)
+        return self.problem(value, near[0].reason if len(near) == 1 else "type", choices)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A value that is not known while a body is checked without its arguments; only its type is."""
+
+    type: Type
+
+    def __str__(self) -> str:
+        return str(self.type)
+
+
+ANY, INT, FLOAT, BOOL, STRING, PATH, NONE = (
+    AnyType(), Number(True), Number(False), Bool(), String(), String(path=True), NoneType(),
+)  # fmt: skip
+
+
+def union(members: list[Type]) -> Type:
+    """The union of some types, flat and without repetition; of one type, that type."""
+    flat = dict.fromkeys(part for member in members for part in _parts(member))
+    return next(iter(flat)) if len(flat) == 1 else Union(tuple(flat))
+
+
+def of_kind(*kinds: str) -> Type:
+    """A component or declaration of one of these kinds."""
+    return union([Kind(kind) for kind in kinds])
+
+
+def list_of(item: Type) -> ListOf:
+    """A list of `item`s."""
+    return ListOf(item)
+
+
+def optional(of: Type) -> Type:
+    """`of` or none."""
+    return union([of, NONE])
+
+
+def overlaps(a: Type, b: Type) -> bool:
+    """Whether a value of type `b` may fit `a`: an integer fits `float`; a float does not fit `int`."""
+    if isinstance(a, AnyType) or isinstance(b, AnyType):
+        return True
+    if isinstance(a, Union) or isinstance(b, Union):
+        return any(overlaps(x, y) for x in _parts(a) for y in _parts(b))
+    match a, b:
+        case Number(), Number():
+            return (b.integer or not a.integer) and a.range.meets(b.range)
+        case ListOf(), ListOf():
+            return overlaps(a.item, b.item)
+        case Choice(), Choice():
+            return any(_same(x, y) for x in a.values for y in b.values)
+        case Choice(), _:
+            return any(b.accepts(value) is None for value in a.values)
+        case _, Choice():
+            return any(a.accepts(value) is None for value in b.values)
+        case Kind(), Kind():
+            return a.takes(b.name)
+    return type(a) is type(b)
+
+
+def type_of(value: Any) -> Type:
+    """The type of a value, without a range: what an error says that was found."""
+    if isinstance(value, Unknown):
+        return value.type
+    if isinstance(value, bool):
+        return BOOL
+    if isinstance(value, int) or is_known_later(value):
+        return INT
+    if isinstance(value, float):
+        return FLOAT
+    if isinstance(value, str):
+        return STRING
+    if value is None:
+        return NONE
+    if isinstance(value, list | tuple):
+        return ListOf(union([type_of(item) for item in value]) if value else ANY)
+    kind = kind_of(value)
+    return ANY if kind is None else Kind(kind)
+
+
+def kind_of(value: Any) -> str | None:
+    """The kind of a component or declaration; None for a plain value."""
+    kind = getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
+def is_known_later(value: Any) -> bool:
+    """Whether a value is an integer that only the data or a run will tell."""
+    return isinstance(value, Fact | Dim)
+
+
+# ── in words ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def describe(value: Any) -> str:
+    """A value that was found, for a message: `2`, `"squish"`, `a list`, ``the loss `mse` ``."""
+    if isinstance(value, Unknown):
+        return value.type.words()
+    if is_known_later(value):
+        return f"`{value.name if isinstance(value, Fact) else value}`"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        shown = f"[{', '.join(describe(item) for item in value[:6])}{', ...' if len(value) > 6 else ''}]"
+        return shown if len(shown) <= 40 else f"a list of {len(value)} items"
+    if value is None or isinstance(value, bool | int | float):
+        return text(value)
+    kind = kind_of(value)
+    name = getattr(value, "name", None) or getattr(getattr(value, "info", None), "name", None)
+    if kind is None:
+        return f"`{name}`" if name else "a value"
+    return f"the {kind_name(kind)} `{name}`" if name else with_article(kind_name(kind))
+
+
+def text(value: Any) -> str:
+    """A plain value as the language writes it, a string without its quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "none"
+    if isinstance(value, int | float):
+        return _number(value)
+    return str(value)
+
+
+def quoted(value: str) -> str:
+    """A string as the language writes it, cut where it is long."""
+    shown = value if len(value) <= 40 else value[:37] + "..."
+    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def literal(value: Any) -> str:
+    """A plain value as the language writes it."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(literal(item) for item in value)}]"
+    return text(value)
+
+
+def kind_name(kind: str) -> str:
+    """A kind as users read it: `batch transform`."""
+    return "data block" if kind == "data" else kind.replace("_", " ")
+
+
+def with_article(noun: str) -> str:
+    """`a loss`, `an optimizer`"""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def either(words: list[str]) -> str:
+    """`a`, `a or b`, `a, b or c`"""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _number(x: float) -> str:
+    """The shorter of the plain and the scientific form: `0.1`, `3e-3`, `30000`."""
+    if isinstance(x, int) or x in (float("inf"), float("-inf")) or x != x:
+        return str(x)
+    if x.is_integer() and abs(x) < 1e15:
+        return str(int(x))
+    exact = next(form for digits in range(17) if float(form := f"{x:.{digits}e}") == x)
+    mantissa, exponent = exact.split("e")
+    return min(repr(x), f"{mantissa}e{int(exponent)}", key=len)
+
+
+def _parts(of: Type) -> Iterator[Type]:
+    yield from of.members if isinstance(of, Union) else (of,)
+
+
+def _alike(value: Any, choice: Any) -> bool:
+    """Whether a value is at least of a choice's type."""
+    return isinstance(value, bool) == isinstance(choice, bool) and (
+        isinstance(value, type(choice)) or (isinstance(value, int) and isinstance(choice, float))
+    )
+
+
+def _same(value: Any, choice: Any) -> bool:
+    return _alike(value, choice) and value == choice
