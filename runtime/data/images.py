@@ -1,0 +1,72 @@
+"""One item from its file to pixels: reading, item transforms, and errors that name the file."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mfc.runtime.data.labels import failed
+from mfc.runtime.errors import RunError
+
+MODES = {"L": 1, "RGB": 3}
+
+
+def shrink(image: Image.Image, height: float, width: float) -> tuple[float, float]:
+    """Has a JPEG that was not read yet decoded at a half, a quarter or an eighth of its size, if that leaves
+    `height` x `width` pixels. The decoder skips the others, which saves most of the time of a large photo.
+
+    Returns what height and width have been divided by, 1.0 where nothing was gained.
+    """
+    draft = getattr(image, "draft", None)
+    if draft is None or image.format != "JPEG" or image.width < 2 * width or image.height < 2 * height:
+        return 1.0, 1.0
+    before = image.size
+    draft(None, (max(1, round(width)), max(1, round(height))))
+    return before[1] / image.height, before[0] / image.width
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """An image in mode L or RGB as `c h w`, uint8."""
+    if image.mode not in MODES:
+        raise ValueError(f"an image in mode {image.mode}; `to_rgb()` and `to_gray()` convert it")
+    array = np.asarray(image)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def read(source: Any, item: str, transforms: Sequence[Any], rng: random.Random) -> np.ndarray:
+    """An item's pixels after the transforms: `c h w`, uint8.
+
+    Raises RunError R0104 for an image that can't be decoded, R0111 for a transform that fails on a good one.
+    """
+    step: Any = source
+    try:
+        image = source.open(item)
+        for step in transforms:
+            image = step(image, rng)
+        return pixels(image)
+    except RunError:
+        raise
+    except Exception as error:
+        # a JPEG is decoded when a transform asks for its pixels: who raised does not tell whose fault it is
+        try:
+            source.open(item).load()
+        except Exception as broken:
+            raise RunError(
+                "R0104",
+                f"`{item}` is a broken image: {_reason(broken)}",
+                help="mend or remove the file, or leave broken images out with `on_error = skip`",
+            ) from broken
+        raise failed(step, item, error) from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is in no format that Pillow knows"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return text[:1].lower() + text[1:] if text else type(error).__name__

@@ -1,0 +1,91 @@
+"""The stage `items`: which items there are for training and validation, and what their targets are."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mfc.runtime.data.files import Listing
+from mfc.runtime.data.labels import label_all
+from mfc.runtime.data.vocab import Target, build_vocab, encode_categories, encode_values
+from mfc.runtime.errors import RunError
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of a split. An item's id is its place in `paths`.
+
+    Args:
+        paths, digests: of the items in either part, in sorted order of paths.
+        train, valid: ids, in ascending order.
+        targets: for each item its label's place in `vocab`, or its value.
+        vocab: the labels, empty for values.
+    """
+
+    paths: list[str]
+    digests: list[str]
+    train: list[int]
+    valid: list[int]
+    targets: list[int] | list[float]
+    vocab: list[str]
+
+    def facts(self) -> dict[str, int | list[int]]:
+        """What a spec may ask of its data: `classes` and, for each part, `count` and `class_counts`."""
+        found: dict[str, int | list[int]] = {"train.count": len(self.train), "valid.count": len(self.valid)}
+        if self.vocab:
+            found["classes"] = len(self.vocab)
+            for name, part in (("train", self.train), ("valid", self.valid)):
+                counts = Counter(self.targets[i] for i in part)
+                found[f"{name}.class_counts"] = [counts[i] for i in range(len(self.vocab))]
+        return found
+
+    def listing(self) -> Listing:
+        """The part of this that decoding depends on, whatever the split and the labels."""
+        return Listing(self.paths, self.digests)
+
+    def save(self, folder: Path) -> None:
+        """Writes `items.json`."""
+        (folder / "items.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> Items:
+        """Reads what `save` wrote."""
+        return cls(**json.loads((folder / "items.json").read_text()))
+
+
+def list_items(
+    listing: Listing, split: Any, label: Any, target: Target = "category", vocab: Sequence[str] | None = None
+) -> Items:
+    """Splits and labels a source's items.
+
+    Raises RunError for an empty part, an item without a label, a label of the validation part that the
+    training part (or the given `vocab`) lacks, and for a value that is no number.
+    """
+    by_label = getattr(split, "by_label", False)
+    labels = label_all(label, listing.paths) if by_label else None
+    train, valid = split.split(listing.paths, labels) if by_label else split.split(listing.paths)
+    _check_parts(train, valid, len(listing.paths))
+    used = sorted({*train, *valid})
+    paths = [listing.paths[i] for i in used]
+    labels = [labels[i] for i in used] if labels else label_all(label, paths)
+    place = {old: new for new, old in enumerate(used)}
+    train, valid = sorted(place[i] for i in train), sorted(place[i] for i in valid)
+    targets: list[int] | list[float]
+    if target == "value":
+        words, targets = [], encode_values(labels, paths)
+    else:
+        words = build_vocab([labels[i] for i in train], vocab)
+        targets = encode_categories(labels, paths, words, given=vocab is not None)
+    return Items(paths, [listing.digests[i] for i in used], train, valid, targets, words)
+
+
+def _check_parts(train: Sequence[int], valid: Sequence[int], count: int) -> None:
+    if both := set(train).intersection(valid):
+        raise RunError("R0106", f"{len(both):,} items are in both parts of the split")
+    for name, part in (("train", train), ("valid", valid)):
+        if not part:
+            raise RunError("R0106", f"the {name} part is empty: the split leaves it none of {count:,} items")

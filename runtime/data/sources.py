@@ -1,0 +1,245 @@
+"""Where items come from: folders of image files, and data that ships with the package.
+
+A source has `scan() -> list[str]`, the items in sorted order; `open(item) -> PIL.Image.Image`; and
+`digests(items, cache) -> list[str]`, a hash of each item's content. An item is a posix path relative to the
+source's folder, so that splits and labels do not change when the folder is moved.
+
+`open` may leave the pixels of a JPEG unread: a transform that makes the image smaller then asks the decoder
+for fewer of them (see `mfc.runtime.data.images.shrink`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, MutableMapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import xxhash
+
+from mfc.runtime.component import source
+from mfc.runtime.errors import RunError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+IMAGE_EXTENSIONS = (
+    "avif", "bmp", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tga",
+    "tif", "tiff", "webp",
+)  # fmt: skip
+
+HashCache: TypeAlias = MutableMapping[tuple[str, int, int], str]
+"""(absolute path, size in bytes, mtime in ns) -> hash of the content."""
+
+
+@source(shape="-> channels h w", items="image")
+class image_files:
+    """All image files in a folder and the folders below it.
+
+    Names that begin with a dot are skipped. Links are followed; a link to a folder that it lies in is not.
+    Items are paths relative to `folder` and come in sorted order.
+
+    Args:
+        folder: where to look; `~` is the home folder.
+        extensions: which files to take, such as `["jpg", "png"]`, in any case; by default what Pillow reads.
+        channels: 3 converts every image to RGB, 1 to grey.
+        recurse: whether to look into folders below.
+        folders: only look into these folders at the top of `folder`.
+        hidden: whether to take names that begin with a dot as well.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        extensions: list[str] | None = None,
+        channels: Literal[1, 3] = 3,
+        recurse: bool = True,
+        folders: list[str] | None = None,
+        hidden: bool = False,
+    ) -> None:
+        self.root = os.path.abspath(os.path.expanduser(folder))
+        self.extensions = frozenset(e.lower().lstrip(".") for e in extensions or IMAGE_EXTENSIONS)
+        self.mode = "RGB" if channels == 3 else "L"
+        self.recurse = recurse
+        self.folders = folders
+        self.hidden = hidden
+
+    def scan(self) -> list[str]:
+        """The items, sorted. Raises RunError where the folder is missing or holds no image."""
+        if not os.path.isdir(self.root):
+            raise missing_folder(self.root)
+        items = self._walk(self._wanted)
+        if not items:
+            raise self._nothing_found()
+        items.sort()
+        return items
+
+    def open(self, item: str) -> Image.Image:
+        """An item as an image in mode RGB or L. The pixels of a JPEG may be unread still."""
+        from PIL import Image
+
+        image = Image.open(f"{self.root}/{item}")
+        if image.format == "JPEG" and self.mode == "L" and image.mode == "RGB":
+            image.draft("L", None)  # the decoder then skips colour altogether
+        if image.mode == self.mode:
+            if image.format != "JPEG":
+                image.load()
+            return image
+        if image.mode == "P" and "transparency" in image.info:
+            return image.convert("RGBA").convert(self.mode)
+        return image.convert(self.mode)
+
+    def digests(self, items: Sequence[str], cache: HashCache) -> list[str]:
+        """XXH3 (128 bits) of each file's content; one whose path, size and mtime `cache` knows is not read."""
+        return [self._digest(f"{self.root}/{item}", cache) for item in items]
+
+    def _digest(self, path: str, cache: HashCache) -> str:
+        try:
+            status = os.stat(path)
+            key = (path, status.st_size, status.st_mtime_ns)
+            if (known := cache.get(key)) is not None:
+                return known
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError("it is no regular file")
+            with open(path, "rb", buffering=0) as file:
+                digest = xxhash.xxh3_128_hexdigest(file.read())
+        except OSError as error:
+            raise unreadable(path, error) from error
+        cache[key] = digest
+        return digest
+
+    def _wanted(self, names: list[str]) -> list[str]:
+        extensions = self.extensions
+        ends = [name.rpartition(".")[2] for name in names]
+        taken = [n for n, end in zip(names, ends) if end in extensions or end.lower() in extensions]
+        return taken if self.hidden else [n for n in taken if n[0] != "."]
+
+    def _walk(self, pick: Callable[[list[str]], list[str]]) -> list[str]:
+        """What `pick` takes of the names in each folder, as paths relative to the root."""
+        items: list[str] = []
+        real = os.path.realpath(self.root)
+        # folders still to be read: path, prefix of its items, its real path and those of the folders above
+        waiting: list[tuple[str, str, tuple[str, ...]]] = [(self.root, "", (real,))]
+        if self.folders is not None:
+            waiting = [(f"{self.root}/{n}", f"{n}/", (real, f"{real}/{n}")) for n in self.folders]
+        while waiting:
+            folder, prefix, above = waiting.pop()
+            inside: list[os.DirEntry[str]] = []
+            try:
+                with os.scandir(folder) as entries:
+                    # `append` gives None, so that one pass lists the names and sets folders aside
+                    names = [e.name for e in entries if not e.is_dir() or inside.append(e)]
+            except FileNotFoundError as error:
+                raise missing_folder(folder) from error
+            except OSError as error:
+                raise unreadable(folder, error) from error
+            names = pick(names)
+            names.sort()
+            items += [prefix + name for name in names]
+            for entry in inside if self.recurse else ():
+                name = entry.name
+                real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{name}"
+                loop = entry.is_symlink() and any(f"{a}/".startswith(f"{real}/") for a in above)
+                if not loop and (self.hidden or name[0] != "."):
+                    waiting.append((entry.path, f"{prefix}{name}/", (*above, real)))
+        return items
+
+    def _nothing_found(self) -> RunError:
+        seen: Counter[str] = Counter()
+
+        def count(names: list[str]) -> list[str]:
+            seen.update(
+                f".{end.lower()}" if dot else "none" for _, dot, end in (n.rpartition(".") for n in names)
+            )
+            return []
+
+        self._walk(count)
+        total = seen.total()
+        message = f"no images found in `{self.root}`: "
+        if total == 0:
+            message += "it holds no files at all"
+        else:
+            kinds = ", ".join(f"{end} ({n:,})" for end, n in seen.most_common(8))
+            more = f" and {len(seen) - 8} more" if len(seen) > 8 else ""
+            message += f"{total:,} file{'s' if total > 1 else ''} seen, with the extensions {kinds}{more}"
+        known = " ".join(sorted(self.extensions))
+        return RunError(
+            "R0102", message, help=f"taken are the extensions {known}; `extensions = [...]` names others"
+        )
+
+
+DIGITS_PER_CLASS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+
+
+@source(shape="-> 1 8 8", items="image")
+class builtin:
+    """Small real data that ships with the package.
+
+    `digits`: 1,797 handwritten digits of 8x8 pixels in grey, by 13 people, with values 0 to 255. They are
+    scikit-learn's `load_digits`, the test part of "Optical Recognition of Handwritten Digits" (E. Alpaydin
+    and C. Kaynak, 1998, UCI Machine Learning Repository, doi.org/10.24432/C50P49, CC BY 4.0). Items are paths
+    such as `3/0017.png`, so that `parent()` gives the digit.
+
+    Args:
+        name: which data.
+    """
+
+    def __init__(self, name: Literal["digits"]) -> None:
+        self.file = Path(__file__).with_name(f"{name}.png")
+
+    def scan(self) -> list[str]:
+        """The items, sorted."""
+        return [f"{digit}/{i:04}.png" for digit, n in enumerate(DIGITS_PER_CLASS) for i in range(n)]
+
+    def open(self, item: str) -> Image.Image:
+        """An item as an image in mode L, 8x8."""
+        left, top = 8 * int(item[2:6]), 8 * int(item[0])
+        return self._sheet.crop((left, top, left + 8, top + 8))
+
+    def digests(self, items: Sequence[str], cache: HashCache) -> list[str]:
+        """A hash of each item's content; `cache` is not needed, as one small file holds them all."""
+        sheet = xxhash.xxh3_128_hexdigest(self.file.read_bytes())
+        return [xxhash.xxh3_128_hexdigest(f"{sheet}/{item}".encode()) for item in items]
+
+    @cached_property
+    def _sheet(self) -> Image.Image:
+        """All digits in one picture: row = digit, column = number of the item."""
+        from PIL import Image
+
+        with Image.open(self.file) as sheet:
+            return sheet.convert("L")
+
+
+def missing_folder(folder: str) -> RunError:
+    """The error for a folder that is not there. It names what is, and the nearest name."""
+    path = Path(folder)
+    if path.exists():
+        return RunError(
+            "R0101", f"`{folder}` is a file, not a folder", help="name the folder that holds the images"
+        )
+    there = next(parent for parent in path.parents if parent.is_dir())
+    missing = path.relative_to(there).parts[0]
+    names = (
+        sorted(p.name for p in there.iterdir() if p.is_dir() and p.name[0] != ".")
+        if os.access(there, 4)
+        else []
+    )
+    near = difflib.get_close_matches(missing, names, 1)
+    if near:
+        help = f"did you mean `{there / near[0]}`?"
+    else:
+        shown = ", ".join(f"`{n}`" for n in names[:8]) + (
+            f" and {len(names) - 8} more" if len(names) > 8 else ""
+        )
+        help = f"`{there}` is there and holds {f'the folders {shown}' if names else 'no folders'}"
+    return RunError("R0101", f"there is no folder `{folder}`", help=help)
+
+
+def unreadable(path: str, error: OSError | UnicodeDecodeError) -> RunError:
+    """The error for a file or folder that is there but can't be read."""
+    why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+    return RunError("R0103", f"can't read `{path}`: {why}")
