@@ -1,0 +1,77 @@
+# One command for each habit; CONTRIBUTING.md lists them.
+#
+#   PYTHON=python3.12          the Python that the virtual environment is made with (3.11 or later)
+#   TORCH=torch==2.13.0        what pip installs as torch; with nothing said, what the index gives
+#   PYTEST_ARGS="-k digits"    more arguments for pytest
+
+PYTHON ?= python3
+TORCH ?=
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: run test lint types layers pytest goldens bench test-wheel clean force
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+run: $(VENV)/installed
+	$(BIN)/mfc run specs/digits.mfs
+
+test: lint types layers pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+layers: $(VENV)/installed-dev
+	$(BIN)/lint-imports --no-cache
+
+# One thread in each of pytest's two processes: torch's own threads would fight over the same cores.
+pytest: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# Writes the results of golden cases anew; read the difference before you commit it.
+goldens: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cases tests/dsl --update $(PYTEST_ARGS)
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks
+
+# The suite against the wheel as a user installs it, from a folder that holds the tests and none of the package.
+WHEEL := build/wheel
+test-wheel: $(VENV)/installed-dev
+	rm -rf $(WHEEL)
+	$(BIN)/python tests/packaging/build.py $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(if $(TORCH),$(WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet $(TORCH))
+	$(WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet "$$(ls $(WHEEL)/*.whl)[test]"
+	cd $(WHEEL)/outside && OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -n 2 $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .mfc
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ── the virtual environment: each stamp stands for what is installed in it ──────────────────────────────────
+
+$(VENV)/made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mfc needs Python 3.11 or later; say which: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Holds the words of TORCH; written anew only where they differ, so that the same words install nothing again.
+$(VENV)/torch: $(VENV)/made force
+	@touch -a $@
+	@if [ -n "$(TORCH)" ] && [ "$$(cat $@)" != "$(TORCH)" ]; then \
+		echo "installing $(TORCH)" && $(PIP) install $(TORCH) && echo "$(TORCH)" > $@; fi
+
+$(VENV)/installed: pyproject.toml $(VENV)/torch
+	$(PIP) install -e .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml $(VENV)/torch
+	$(PIP) install -e ".[dev]"
+	touch $@ $(VENV)/installed
