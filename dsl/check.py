@@ -1,0 +1,177 @@
+"""Checks a program: every declaration by itself, and each instance that another one refers to.
+
+A body is looked into once with its parameters unknown, so that a mistake in a branch that no call takes is
+found; whatever can be worked out with its arguments is checked again with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mfc.dsl.catalog import Catalog
+from mfc.dsl.check_data import check_data
+from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_train import TrainChecker
+from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.elaborate import Elaborator
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.params import check_settings
+from mfc.dsl.resolve import Declared, Program
+from mfc.dsl.scope import Budget, LimitReached, Scope
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, LetStmt, Param, Parameter, ValueDecl
+from mfc.dsl.typed import Checked, DataInfo, TrainInfo
+from mfc.dsl.types import ANY, Kind, Type, Unknown, type_of
+from mfc.dsl.values import Instance, Weights
+
+
+def check(
+    program: Program, catalog: Catalog, settings: Mapping[str, Any], facts: Mapping[str, int], diagnostics: Diagnostics,
+    opening: bool = False,
+) -> Checked:  # fmt: skip
+    """Checks all that a program declares. `facts` is what is known of its data, such as `cifar.classes`.
+    With `opening`, a param without a value is no error."""
+    check_settings(program, settings, diagnostics)
+    checker = _Checker(Evaluator(program, catalog, settings, facts, diagnostics, opening))
+    for module in program.modules.values():
+        for declared in module.declarations():
+            checker.safely(declared)
+    return checker.checked
+
+
+class _Checker:
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.checked = Checked()
+        self.train_checker = TrainChecker(evaluator, self.data_of, self.train_of)
+        self.open: list[Instance] = []
+
+    def safely(self, declared: Declared) -> None:
+        """Checks one declaration with an allowance of its own; one that explodes ends with an error."""
+        self.evaluator.budget = Budget()
+        try:
+            self.declaration(declared)
+        except LimitReached as limit:
+            self.evaluator.diagnostics.add(
+                limit.code, limit.span, limit.message, "here",
+                labels=tuple((span, f"in `{name}`, called here") for name, span in self.evaluator.budget.calls[:3] if span is not limit.span),
+                help="does it call itself without an end?" if limit.code == "E0601" else "",
+            )  # fmt: skip
+            self.open.clear()
+
+    def declaration(self, declared: Declared) -> None:
+        decl = declared.decl
+        scope = Scope(declared.module)
+        match decl:
+            case Param():
+                self.evaluator.constant(declared, decl.span, ANY)
+            case LetStmt():
+                self.evaluator.constant(declared, decl.name.span, ANY)
+            case DataDecl() | BodyDecl() | ValueDecl():
+                if decl.params:
+                    self.abstractly(declared, decl)
+                    if any(p.default is None for p in decl.params):
+                        return
+                if isinstance(decl, BodyDecl) and decl.kind in ("block", "model"):
+                    if not decl.params:
+                        Elaborator(self.evaluator).check_body(declared, scope)
+                    return
+                self.instance(self.with_defaults(declared), decl.name.span)
+            case BrokenDecl():
+                pass
+
+    def with_defaults(self, declared: Declared) -> Instance:
+        """The declaration called without arguments."""
+        decl = declared.decl
+        assert isinstance(decl, DataDecl | ValueDecl | BodyDecl)
+        here = Scope(declared.module)
+        for p in decl.params or ():
+            assert p.default is not None
+            here.names[p.name.text] = self.evaluator.value(
+                p.default, here, self.evaluator.parameter_type(p), f"the default of `{p.name.text}`"
+            )
+        return Instance(declared, tuple(here.names.items()))
+
+    def abstractly(self, declared: Declared, decl: DataDecl | BodyDecl | ValueDecl) -> None:
+        """Looks into a declaration with parameters whose values are not known."""
+        names = {p.name.text: Unknown(self.guess(p)) for p in decl.params or ()}
+        scope = Scope(declared.module, names)
+        match decl:
+            case DataDecl():
+                check_data(self.evaluator, Instance(declared), scope)
+            case ValueDecl():
+                self.evaluator.value(decl.value, scope, _kind_of(decl), f"`{declared.name}`")
+            case BodyDecl(kind="block" | "model"):
+                Elaborator(self.evaluator).check_body(declared, scope)
+            case BodyDecl(kind="train"):
+                self.train_checker.check(Instance(declared), scope)
+            case BodyDecl():
+                check_fields(self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name)
+
+    def guess(self, parameter: Parameter) -> Type:
+        """What a parameter will be, as its annotation says; a default that is true or false says as much."""
+        if parameter.type is not None:
+            return self.evaluator.parameter_type(parameter)
+        default = getattr(parameter.default, "value", None)
+        return type_of(default) if isinstance(default, bool) else ANY
+
+    # ── instances ───────────────────────────────────────────────────────────────────────────────────────
+
+    def instance(self, instance: Instance, span: Span) -> None:
+        """Checks a declaration with its arguments, and what it refers to."""
+        declared, decl = instance.declared, instance.declared.decl
+        scope = Scope(declared.module, dict(instance.args))
+        match decl:
+            case DataDecl():
+                self.data_of(instance)
+            case BodyDecl(kind="train"):
+                self.train_of(instance, span)
+            case BodyDecl(kind="evaluate" | "export") if instance not in self.checked.others:
+                fields = check_fields(self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name)
+                self.checked.others[instance] = fields
+                for name, value in fields.values.items():
+                    self.follow(value, fields.span(name, decl.name.span))
+            case ValueDecl():
+                self.evaluator.value(decl.value, scope, _kind_of(decl), f"`{declared.name}`")
+
+    def follow(self, value: Any, span: Span) -> None:
+        """Checks the instances that a value refers to."""
+        match value:
+            case list():
+                for item in value:
+                    self.follow(item, span)
+            case Weights():
+                self.instance(value.train, span)
+            case Instance():
+                self.instance(value, span)
+
+    def data_of(self, instance: Instance) -> DataInfo:
+        if instance not in self.checked.data:
+            scope = Scope(instance.declared.module, dict(instance.args))
+            self.checked.data[instance] = check_data(self.evaluator, instance, scope)
+        return self.checked.data[instance]
+
+    def train_of(self, instance: Instance, span: Span) -> TrainInfo | None:
+        if instance in self.open:
+            chain = [i.name for i in self.open[self.open.index(instance) :]] + [instance.name]
+            self.evaluator.diagnostics.add(
+                "E0210", span, f"the train `{instance.name}` needs its own result", "closes the circle",
+                notes=(" -> ".join(chain),), help="break the circle: one of these must not need the others",
+            )  # fmt: skip
+            return None
+        if instance not in self.checked.trains:
+            self.open.append(instance)
+            self.evaluator.budget.enter(instance.name, span)
+            scope = Scope(instance.declared.module, dict(instance.args))
+            info = self.train_checker.check(instance, scope)
+            for name in ("weights", "callbacks", "loss"):
+                self.follow(info.fields[name], info.fields.span(name, span))
+            self.evaluator.budget.leave()
+            self.open.pop()
+            self.checked.trains[instance] = info
+        return self.checked.trains[instance]
+
+
+def _kind_of(decl: ValueDecl) -> Type:
+    return Kind(decl.kind)

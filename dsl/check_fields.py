@@ -1,0 +1,77 @@
+"""Checks the fields of a body against the table of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.fields import BY_KIND, Field
+from mfc.dsl.scope import Scope
+from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Phase, Stmt
+from mfc.dsl.types import Unknown, with_article
+from mfc.dsl.typed import Fields
+
+
+def check_fields(evaluator: Evaluator, kind: str, body: Sequence[Stmt], scope: Scope, owner: Span, name: str) -> Fields:
+    """The value of each field, checked. `owner` is the name of the declaration, where a missing field is reported."""
+    table = BY_KIND[kind]
+    values: dict[str, Any] = {}
+    written: dict[str, Expr] = {}
+    names: dict[str, Span] = {}
+    for statement in body:
+        match statement:
+            case FieldStmt():
+                field = _field(evaluator, kind, table, statement, names)
+                if field is not None:
+                    names[statement.name.text] = statement.name.span
+                    written[statement.name.text] = statement.value
+                    value = evaluator.value(statement.value, scope, field.type, f"`{statement.name.text}`")
+                    values[statement.name.text] = field.default if value is None else value
+                else:
+                    evaluator.evaluate(statement.value, scope)
+            case LetStmt():
+                scope.names[statement.name.text] = evaluator.evaluate(statement.value, scope)
+            case Phase() if kind == "train":
+                pass
+            case _:
+                evaluator.diagnostics.add(
+                    "E0206", statement.span, f"{with_article(kind)} has fields only", "not a field",
+                    help="fields are written `name = value`",
+                )  # fmt: skip
+    _missing(evaluator, kind, table, names, owner, name)
+    for field_name, field in table.items():
+        values.setdefault(field_name, Unknown(field.type) if field.required else field.default)
+    return Fields(values, written, names)
+
+
+def _field(
+    evaluator: Evaluator, kind: str, table: Mapping[str, Field], statement: FieldStmt, names: Mapping[str, Span]
+) -> Field | None:
+    name = statement.name
+    if name.text not in table:
+        evaluator.diagnostics.add(
+            "E0206", name.span, f"{with_article(kind)} has no field `{name.text}`", "unknown field",
+            help=did_you_mean(name.text, table) or f"its fields are {', '.join(table)}",
+        )  # fmt: skip
+        return None
+    if name.text in names:
+        evaluator.diagnostics.add(
+            "E0208", name.span, f"`{name.text}` is given twice", "given again here",
+            labels=((names[name.text], "first given here"),), help="remove one of the two",
+        )  # fmt: skip
+        return None
+    return table[name.text]
+
+
+def _missing(
+    evaluator: Evaluator, kind: str, table: Mapping[str, Field], names: Mapping[str, Span], owner: Span, name: str
+) -> None:
+    for field_name, field in table.items():
+        if field.required and field_name not in names:
+            evaluator.diagnostics.add(
+                "E0207", owner, f"the {kind} `{name}` has no `{field_name}`", f"`{field_name}` is missing",
+                help=f"add `{field_name} = ...`: {field.doc}",
+            )  # fmt: skip

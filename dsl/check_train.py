@@ -1,0 +1,204 @@
+"""Checks training recipes: the model on its data, the loss and metrics on both, schedules, phases and first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mfc.dsl import shapes
+from mfc.dsl.check_fields import check_fields
+from mfc.dsl.elaborate import Elaborated, Elaborator
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.rules import parse_rule
+from mfc.dsl.scope import Scope
+from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.syntax import BodyDecl, Phase
+from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
+from mfc.dsl.types import Number, Unknown
+from mfc.dsl.values import ComponentValue, Instance, Weights
+
+
+class TrainChecker:
+    """Checks one train. `data_of` and `train_of` give what other declarations turned out to be."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        data_of: Callable[[Instance], DataInfo],
+        train_of: Callable[[Instance, Span], TrainInfo | None],
+    ) -> None:
+        self.evaluator = evaluator
+        self.add = evaluator.diagnostics.add
+        self.data_of = data_of
+        self.train_of = train_of
+
+    def check(self, instance: Instance, scope: Scope) -> TrainInfo:
+        decl = instance.declared.decl
+        assert isinstance(decl, BodyDecl)
+        owner = decl.name.span
+        fields = check_fields(self.evaluator, "train", decl.body, scope, owner, instance.declared.name)
+        phases = tuple(self.phase(s, scope) for s in decl.body if isinstance(s, Phase))
+        self.check_epochs(fields, phases, owner, instance.declared.name)
+        data = self.data_of(fields["data"]) if isinstance(fields["data"], Instance) else None
+        model = self.elaborate(fields, data)
+        if data is not None and model is not None:
+            self.check_fit(fields, data, model, owner)
+        for each in (fields, *(phase.fields for phase in phases)):
+            self.check_schedules(each, fields, owner)
+        if model is not None:
+            self.check_weights(fields, model, owner)
+            for phase in phases:
+                self.check_freeze(phase, model)
+        return TrainInfo(instance, fields, data, model, phases)
+
+    def phase(self, statement: Phase, scope: Scope) -> PhaseInfo:
+        name = statement.name
+        fields = check_fields(self.evaluator, "phase", statement.fields, scope.inner(), name.span, name.text)
+        return PhaseInfo(name.text, fields, name.span)
+
+    def check_epochs(self, fields: Fields, phases: tuple[PhaseInfo, ...], owner: Span, name: str) -> None:
+        if phases and "epochs" in fields.written:
+            self.add(
+                "E0508", fields.names["epochs"], "`epochs` stands beside phases", "each phase has its own",
+                labels=((phases[0].span, "a phase"),), help="remove `epochs`, or the phases",
+            )  # fmt: skip
+        if not phases and "epochs" not in fields.written:
+            self.add(
+                "E0207", owner, f"the train `{name}` has no `epochs`", "`epochs` is missing",
+                help="add `epochs = ...`, or phases with epochs of their own",
+            )  # fmt: skip
+        seen: dict[str, Span] = {}
+        for phase in phases:
+            if phase.name in seen:
+                self.add(
+                    "E0202", phase.span, f"two phases are called `{phase.name}`", "named again here",
+                    labels=((seen[phase.name], "first here"),),
+                )  # fmt: skip
+            seen.setdefault(phase.name, phase.span)
+
+    # ── data, model, loss ───────────────────────────────────────────────────────────────────────────────
+
+    def elaborate(self, fields: Fields, data: DataInfo | None) -> Elaborated | None:
+        """The model for the data's batches."""
+        if data is None or data.batch is None or "model" not in fields.written:
+            return None
+        return Elaborator(self.evaluator).model(fields["model"], data.batch, fields.written["model"].span)
+
+    def check_fit(self, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:
+        """The loss and the metrics against the target's type and the model's output."""
+        self.check_against(fields["loss"], fields.span("loss", owner), fields, data, model, "E0502")
+        metrics = fields["metrics"]
+        for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
+            self.check_against(metric, fields.item_span("metrics", position, owner), fields, data, model, "E0504")
+
+    def check_against(
+        self, value: Any, span: Span, fields: Fields, data: DataInfo, model: Elaborated, code: str
+    ) -> None:
+        if not isinstance(value, ComponentValue) or not data.target:
+            return
+        info = value.info
+        if data.target not in info.facts["targets"]:
+            fitting = [c.name for c in self.evaluator.catalog if c.kind == info.kind and data.target in c.facts["targets"]]
+            self.add(
+                code, span, f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
+                f"for {' or '.join(info.facts['targets'])}", help=f"for {data.target} there are {', '.join(fitting)}" if fitting else "",
+            )  # fmt: skip
+            return
+        if model.out is None:
+            return
+        known = dict(value.args) | ({} if data.classes is None else {"classes": data.classes})
+        try:
+            shapes.apply(parse_rule(info.facts["shape"]), model.out, known)
+        except shapes.Mismatch as error:
+            at = fields.span("model", span)
+            if data.classes is not None and code == "E0502":
+                self.add(
+                    "E0503", at, f"the model gives {shapes.show_shape(model.out)}, and `{data.instance.name}` has {data.classes} classes",
+                    str(error), labels=((span, f"`{info.name}` compares them"),),
+                    help=f"give the model `{data.instance.name}.classes`",
+                )  # fmt: skip
+            elif code == "E0502":
+                self.add(
+                    "E0503", at, f"the model gives {shapes.show_shape(model.out)}, which `{info.name}` can't take", str(error),
+                    labels=((span, "the loss"),),
+                )  # fmt: skip
+            else:
+                self.add(code, span, f"`{info.name}` can't take the model's {shapes.show_shape(model.out)}", str(error))
+
+    # ── schedules, weights, phases ──────────────────────────────────────────────────────────────────────
+
+    def check_schedules(self, fields: Fields, train: Fields, owner: Span) -> None:
+        """A schedule that names a hyperparameter drives one that the optimizer has."""
+        optimizer, schedules = train["optimizer"], fields["schedule"]
+        info = optimizer.info if isinstance(optimizer, ComponentValue) else self.evaluator.catalog.lookup("optimizer", "adam")
+        if info is None or isinstance(optimizer, Unknown):
+            return
+        hypers = [p.name for p in info.parameters if isinstance(p.type, Number)]
+        several = schedules if isinstance(schedules, list) else [schedules]
+        driven: dict[str, str] = {}
+        for position, schedule in enumerate(several):
+            if not isinstance(schedule, ComponentValue):
+                continue
+            span = fields.item_span("schedule", position, owner)
+            drives = schedule.info.facts["drives"]
+            for name in schedule.args if "*" in drives else drives:
+                if "*" in drives and name not in hypers:
+                    self.add(
+                        "E0507", schedule.written.get(name, span), f"`{info.name}` has no hyperparameter `{name}`",
+                        "nothing to drive", help=did_you_mean(name, hypers) or f"it has {', '.join(hypers)}",
+                    )  # fmt: skip
+                if name in driven:
+                    self.add(
+                        "E0507", span, f"`{name}` is driven by two schedules", f"`{driven[name]}` drives it too",
+                        help="leave it to one of them",
+                    )  # fmt: skip
+                driven[name] = schedule.info.name
+
+    def check_weights(self, fields: Fields, model: Elaborated, owner: Span) -> None:
+        """Weights of another train's group go to the group of that name, which must be built alike."""
+        weights = fields["weights"]
+        for position, value in enumerate(weights if isinstance(weights, list) else [weights]):
+            if not isinstance(value, Weights):
+                continue
+            span = fields.item_span("weights", position, owner)
+            other = self.train_of(value.train, span)
+            if other is None or other.model is None:
+                continue
+            for groups, whose in ((other.model.groups, f"the model of `{value.train.name}`"), (model.groups, "this model")):
+                if value.group not in groups:
+                    self.add(
+                        "E0509", span, f"{whose} has no group `{value.group}`", "unknown group",
+                        help=did_you_mean(value.group, groups) or (f"its groups are {', '.join(groups)}" if groups else "it has no groups"),
+                    )  # fmt: skip
+                    break
+            else:
+                self.compare(value, other.model, model, span)
+
+    def compare(self, value: Weights, source: Elaborated, target: Elaborated, span: Span) -> None:
+        theirs, ours = _layers(source, value.group), _layers(target, value.group)
+        for path in dict.fromkeys([*theirs, *ours]):
+            if theirs.get(path) != ours.get(path):
+                has = [f"{w}: {layers.get(path, 'nothing')}" for w, layers in ((f"in `{value.train.name}`", theirs), ("here", ours))]
+                self.add(
+                    "E0509", span, f"the group `{value.group}` is built differently there: `{path}`", "; ".join(has),
+                    help="weights go from a group to one with the same layers and sizes",
+                )  # fmt: skip
+                return
+
+    def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
+        freeze, count = phase.fields["freeze_to"], len(model.groups)
+        if isinstance(freeze, int) and not -max(count, 1) <= freeze < max(count, 1):
+            self.add(
+                "E0510", phase.fields.span("freeze_to", phase.span), f"the model has {count} groups, so there is none to freeze to at {freeze}",
+                f"must be in {-max(count, 1)}..{max(count, 1) - 1}", help=f"its groups are {', '.join(model.groups)}" if count else "name parts of the model with `group NAME { }`",
+            )  # fmt: skip
+
+
+def _layers(model: Elaborated, group: str) -> dict[str, str]:
+    """The layers of a group with weights in them, as text: what must agree for weights to go over."""
+    return {
+        record.path: f"{record.layer.call.name}({', '.join(f'{k}={v}' for k, v in record.layer.call.args.items())})"
+        for record in model.layers
+        if record.path.startswith(group + ".")
+    }

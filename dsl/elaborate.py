@@ -1,0 +1,395 @@
+"""Expands a model to its layers: blocks are called, loops unrolled, conditions decided, shapes followed.
+
+The same walk checks a body whose arguments are not known: then the shape is unknown (None), both branches of
+an `if` are looked into, and calls are checked but not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfc.dsl import ir, shapes
+from mfc.dsl.calls import Signature, Slot
+from mfc.dsl.dims import Dim
+from mfc.dsl.draft import Draft, DraftLayer, Place, Reuse, finish, groups
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.rules import parse_rule
+from mfc.dsl.lower import lower
+from mfc.dsl.resolve import Declared
+from mfc.dsl.scope import LimitReached, Scope
+from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.syntax import (
+    BodyDecl, BranchStmt, CallExpr, Expr, FieldStmt, ForStmt, GroupStmt, IfStmt, LayerStmt, LetStmt, Missing, Name,
+    Phase, Stmt, ValueDecl,
+)  # fmt: skip
+from mfc.dsl.types import ANY, Kind, Unknown, describe
+from mfc.dsl.values import ComponentValue, Current, Instance, Kept, Shape, SharedModule, Uncalled
+
+LAYER = Kind("layer")
+JOINS = ("add", "sub", "mul", "concat", "matmul")
+STATEMENTS = (*JOINS, "from", "apply")
+MAX_LAYERS = 20_000
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A layer as it stands in a model, for tables, hints and hovers."""
+
+    layer: DraftLayer
+    into: Shape
+    out: Shape | None
+    span: Span
+
+    @property
+    def path(self) -> str:
+        return self.layer.path
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """A condition between sizes that can't be decided before the data was read."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """A model for one input shape: `b c h w` and the like, with symbols for what is known later."""
+
+    stack: ir.Stack
+    into: Shape
+    out: Shape | None
+    groups: tuple[str, ...]
+    layers: tuple[LayerRecord, ...]
+    obligations: tuple[Obligation, ...]
+
+
+@dataclass
+class _Here:
+    """Where the walk stands: the stack that is being filled and the shape of the current tensor (None: not known)."""
+
+    stack: Draft
+    shape: Shape | None
+    abstract: bool = False
+
+
+@dataclass
+class Elaborator:
+    """Elaborates models of one program."""
+
+    evaluator: Evaluator
+    layers: list[LayerRecord] = field(default_factory=list)
+    obligations: list[Obligation] = field(default_factory=list)
+    _slots: int = 0
+    _shared: dict[Any, Draft] = field(default_factory=dict)
+    _bodies: dict[int, tuple[Sequence[Stmt], Scope]] = field(default_factory=dict)
+    _built: set[int] = field(default_factory=set)
+
+    # ── the faces ───────────────────────────────────────────────────────────────────────────────────────
+
+    def model(self, value: Any, shape: Shape, span: Span) -> Elaborated | None:
+        """The layers of a model that gets an input of a shape; None where the value is no model that is known."""
+        here = _Here(Draft(""), shape)
+        if not self.into(value, here, span, root=True):
+            return None
+        stack = finish(here.stack, "")
+        named = tuple(group.name for group in groups(here.stack))
+        return Elaborated(stack, shape, here.shape, named, tuple(self.layers), tuple(self.obligations))
+
+    def check_body(self, declared: Declared, scope: Scope) -> None:
+        """Looks into a body whose arguments and input are not known."""
+        decl = declared.decl
+        assert isinstance(decl, BodyDecl)
+        self.body(decl.body, scope, _Here(Draft(declared.name), None, abstract=True))
+
+    # ── models and blocks ───────────────────────────────────────────────────────────────────────────────
+
+    def into(self, value: Any, here: _Here, span: Span, root: bool = False) -> bool:
+        """Lets a layer, block or model act on the current tensor. With `root`, it becomes the stack itself."""
+        match value:
+            case ComponentValue(kind="layer" | "architecture"):
+                self.layer(value, here, span)
+            case Instance(kind="block" | "model"):
+                self.instance(value, here, span, root)
+            case Instance(kind="train"):
+                return self.into(self.evaluator.model_of(value), here, span, root)
+            case Unknown():
+                here.shape = None
+            case Uncalled():
+                self.evaluator.not_called(value, span)
+                here.shape = None
+            case _:
+                self.evaluator.diagnostics.add(
+                    "E0407", span, f"a layer is wanted here, not {describe(value)}", "not a layer"
+                )
+                here.shape = None
+        return not isinstance(value, Unknown)
+
+    def instance(self, value: Instance, here: _Here, span: Span, root: bool) -> None:
+        declared, decl = value.declared, value.declared.decl
+        budget = self.evaluator.budget
+        if not root and (here.shape is None or any(isinstance(v, Unknown) for _, v in value.args)):
+            here.shape = None
+            return
+        budget.enter(declared.name, span)
+        try:
+            if isinstance(decl, ValueDecl):
+                self.named_model(value, decl, here, span, root)
+                return
+            assert isinstance(decl, BodyDecl)
+            stack = here.stack if root else Draft(declared.name)
+            names = dict(value.args) | self.pass_tensors(value, stack)
+            inner = _Here(stack, here.shape, here.abstract)
+            self.body(decl.body, Scope(declared.module, names), inner)
+            here.shape = inner.shape
+            if not root:
+                here.stack.steps.append(Place("run", stack))
+        finally:
+            budget.leave()
+
+    def pass_tensors(self, value: Instance, stack: Draft) -> dict[str, Kept]:
+        """A block's parameters that are tensors of its caller, in slots of its own."""
+        passed = {}
+        for name, argument in value.args:
+            if isinstance(argument, Kept):
+                slot = self.new_slot(name)
+                stack.passes[slot] = argument.slot
+                passed[name] = Kept(slot, argument.shape)
+        return passed
+
+    def named_model(self, value: Instance, decl: ValueDecl, here: _Here, span: Span, root: bool) -> None:
+        """`model net = ...`: within one model the same module, however often it is used."""
+        if root:
+            inner = self.evaluator.value(decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model")
+            self.into(inner, here, span, root)
+            return
+        stack = self._shared.get(value)
+        fresh = stack is None
+        if stack is None:
+            stack = self._shared[value] = Draft(value.declared.name)
+        before = len(self.layers)
+        inner_here = _Here(Draft("") if not fresh else stack, here.shape, here.abstract)
+        inner = self.evaluator.value(decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model")
+        self.into(inner, inner_here, span, root=True)
+        here.shape = inner_here.shape
+        if fresh:
+            here.stack.steps.append(Place("run", stack))
+        else:
+            del self.layers[before:]
+            here.stack.steps.append(Reuse(stack))
+
+    # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def body(self, statements: Sequence[Stmt], scope: Scope, here: _Here) -> None:
+        for statement in statements:
+            self.evaluator.budget.spend(statement.span)
+            scope.names["x"] = Current(here.shape)
+            match statement:
+                case LayerStmt():
+                    self.statement(statement.call, scope, here)
+                case LetStmt():
+                    self.let(statement, scope, here)
+                case BranchStmt():
+                    self.aside(statement, scope, here)
+                case IfStmt():
+                    self.choose(statement, scope, here)
+                case ForStmt():
+                    self.repeat(statement, scope, here)
+                case GroupStmt():
+                    self.group(statement, scope, here)
+                case FieldStmt():
+                    self.field(statement)
+                case Phase():
+                    self.evaluator.diagnostics.add("E0206", statement.name.span, "a model has no phases", "only in a train")
+
+    def field(self, statement: FieldStmt) -> None:
+        if statement.name.text != "input":
+            self.evaluator.diagnostics.add(
+                "E0206", statement.name.span, f"a model has no field `{statement.name.text}`", "unknown field",
+                help=f"write `let {statement.name.text} = ...` for a value",
+            )  # fmt: skip
+
+    def let(self, statement: LetStmt, scope: Scope, here: _Here) -> None:
+        value = self.evaluator.evaluate(statement.value, scope)
+        if isinstance(value, Current):
+            value = Kept(self.new_slot(statement.name.text), here.shape)
+            here.stack.steps.append(ir.Keep(value.slot))
+        self.define(statement.name, value, scope)
+
+    def define(self, name: Name, value: Any, scope: Scope) -> None:
+        if name.text == "x":
+            self.evaluator.diagnostics.add("E0404", name.span, "`x` is the current tensor and can't be redefined", "reserved")
+        elif name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
+            self.evaluator.diagnostics.add(
+                "E0202", name.span, f"`{name.text}` already has a value in this body", "`let` never changes a value",
+                help="use another name",
+            )  # fmt: skip
+        else:
+            scope.names[name.text] = value
+
+    def aside(self, statement: BranchStmt, scope: Scope, here: _Here) -> None:
+        """`let s = branch { }` and `let f = module { }`"""
+        name = statement.name.text
+        stack = Draft(name, fixed=True, shares_slots=True)
+        if statement.kind == "module":
+            self.define(statement.name, SharedModule(stack), scope)
+            self._bodies[id(stack)] = (statement.body, scope)
+            here.stack.steps.append(Place("define", stack))
+            return
+        inner = _Here(stack, here.shape, here.abstract)
+        self.body(statement.body, scope.inner(), inner)
+        slot = self.new_slot(name)
+        here.stack.steps.append(Place("branch", stack, slot))
+        self.unique(statement.name, here.stack)
+        self.define(statement.name, Kept(slot, inner.shape), scope)
+
+    def choose(self, statement: IfStmt, scope: Scope, here: _Here) -> None:
+        holds = self.evaluator.condition(statement.condition, scope)
+        if holds is not None:
+            self.body(statement.yes if holds else statement.no, scope.inner(), here)
+            return
+        other = _Here(Draft(here.stack.base), here.shape, here.abstract)
+        self.body(statement.yes, scope.inner(), here)
+        self.body(statement.no, scope.inner(), other)
+        if here.shape != other.shape:
+            here.shape = None
+
+    def repeat(self, statement: ForStmt, scope: Scope, here: _Here) -> None:
+        for names in self.evaluator.iterate(statement.iterable, statement.names, scope):
+            self.evaluator.budget.spend(statement.span)
+            self.body(statement.body, scope.inner(names), here)
+            if any(isinstance(v, Unknown) for v in names.values()):
+                here.shape = None
+
+    def group(self, statement: GroupStmt, scope: Scope, here: _Here) -> None:
+        stack = Draft(statement.name.text, fixed=True, group=True, shares_slots=True)
+        inner = _Here(stack, here.shape, here.abstract)
+        self.body(statement.body, scope.inner(), inner)
+        here.shape = inner.shape
+        here.stack.steps.append(Place("run", stack))
+        self.unique(statement.name, here.stack)
+
+    def unique(self, name: Name, stack: Draft) -> None:
+        """A name that users gave to a part of a model is given once: it is the part's name in the state dict."""
+        same = [s for s in stack.steps if isinstance(s, Place) and isinstance(s.child, Draft) and s.child.fixed and s.child.base == name.text]
+        if len(same) > 1:
+            self.evaluator.diagnostics.add(
+                "E0406", name.span, f"two parts of one model are called `{name.text}`", "named again here",
+                help="their weights would get the same names: call one of them otherwise",
+            )  # fmt: skip
+
+    # ── statements ──────────────────────────────────────────────────────────────────────────────────────
+
+    def statement(self, call: Expr, scope: Scope, here: _Here) -> None:
+        if isinstance(call, Missing):
+            here.shape = None
+            return
+        if not isinstance(call, CallExpr):
+            self.into(self.evaluator.evaluate(call, scope, LAYER), here, call.span)
+            return
+        name = call.callee.text if isinstance(call.callee, Name) else ""
+        if name in STATEMENTS and name not in scope.module.names and scope.find(name) is None:
+            self.special(name, call, scope, here)
+            return
+        self.into(self.evaluator.call(call, scope, LAYER), here, call.span)
+
+    def special(self, name: str, call: CallExpr, scope: Scope, here: _Here) -> None:
+        """`from(s)`, `apply(f)` and the joins"""
+        values = [self.evaluator.evaluate(a.value, scope) for a in call.arguments]
+        kind = SharedModule if name == "apply" else Kept
+        many = name == "concat"
+        right = all(isinstance(v, kind | Unknown) for v in values) and all(a.name is None for a in call.arguments)
+        if not values or not right or (len(values) > 1 and not many):
+            wanted = "a module kept with `let f = module { }`" if name == "apply" else "a tensor kept with `let s = x` or `let s = branch { }`"
+            self.evaluator.diagnostics.add(
+                "E0405", call.span, f"`{name}` takes {wanted}{', or several' if many else ''}", "wrong use", help=f"write `{name}(s)`"
+            )  # fmt: skip
+            here.shape = None
+        elif any(isinstance(v, Unknown) for v in values):
+            here.shape = None
+        elif name == "apply":
+            self.apply(values[0], here)
+        elif name == "from":
+            here.stack.steps.append(ir.Load(values[0].slot))
+            here.shape = values[0].shape
+        else:
+            self.join(name, values, call.span, here)
+
+    def join(self, op: str, kept: list[Kept], span: Span, here: _Here) -> None:
+        here.stack.steps.append(ir.Join(op, tuple(k.slot for k in kept)))
+        known = [k.shape for k in kept]
+        if here.shape is None or None in known:
+            here.shape = None
+            return
+        try:
+            joined = shapes.join(op, (here.shape, *known))  # type: ignore[arg-type]
+        except shapes.Mismatch as error:
+            self.mismatch("E0402", span, f"`{op}` can't join {' and '.join(shapes.show_shape(s) for s in (here.shape, *known))}", str(error))  # type: ignore[arg-type]
+            here.shape = None
+            return
+        here.shape = joined.out
+        self.oblige(joined.obligations, span)
+
+    def apply(self, shared: SharedModule, here: _Here) -> None:
+        """Uses a module that was defined before; its layers are built once, its shapes are followed at each use."""
+        statements, scope = self._bodies[id(shared.draft)]
+        fresh = id(shared.draft) not in self._built
+        inner = _Here(shared.draft if fresh else Draft(shared.draft.base), here.shape, here.abstract)
+        before = len(self.layers)
+        self.body(statements, scope.inner(), inner)
+        if not fresh:
+            del self.layers[before:]
+        self._built.add(id(shared.draft))
+        here.stack.steps.append(Reuse(shared.draft))
+        here.shape = inner.shape
+
+    # ── layers ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def layer(self, value: ComponentValue, here: _Here, span: Span) -> None:
+        args, passes, tie = dict(value.args), {}, None
+        for name in value.info.passes:
+            if isinstance(argument := args.pop(name, None), Kept):
+                passes[name] = argument.slot
+        if isinstance(argument := args.pop("tie", None), SharedModule):
+            tie = argument.draft
+        into, here.shape = here.shape, None
+        if into is not None and not any(isinstance(v, Unknown) for v in args.values()):
+            self.follow(value, args, into, here, span)
+        filled = {p.name: args.get(p.name) for p in value.info.parameters}
+        layer = DraftLayer(value.info.name, ir.Call(value.kind, value.info.name, value.info.target, lower(filled)), passes, tie)
+        here.stack.steps.append(Place("run", layer))
+        if into is not None:
+            if len(self.layers) >= MAX_LAYERS:
+                raise LimitReached("E0602", f"a model has more than {MAX_LAYERS:,} layers", span)
+            self.layers.append(LayerRecord(layer, into, here.shape, span))
+
+    def follow(self, value: ComponentValue, args: dict[str, Any], into: Shape, here: _Here, span: Span) -> None:
+        """Applies a layer's shape rule: the shape that comes out, and the arguments that come from what goes in."""
+        try:
+            applied = shapes.apply(parse_rule(value.info.facts["shape"]), into, args)
+        except shapes.Mismatch as error:
+            self.mismatch("E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(into)}", str(error))
+            return
+        here.shape = applied.out if applied.out is None or isinstance(applied.out, tuple) else None
+        for parameter in value.info.parameters:
+            if parameter.is_in:
+                args[parameter.name] = applied.bound[parameter.name]
+        self.oblige(applied.obligations, span)
+
+    def oblige(self, conditions: Sequence[Any], span: Span) -> None:
+        self.obligations += [Obligation(str(condition), span) for condition in conditions]
+
+    def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
+        calls = [c for c in self.evaluator.budget.calls if c[1] is not span]
+        self.evaluator.diagnostics.add(
+            code, span, message, reason,
+            labels=tuple((at, f"in `{name}`, called here") for name, at in reversed(calls[-4:])),
+        )  # fmt: skip
+
+    def new_slot(self, name: str) -> str:
+        self._slots += 1
+        return f"{name}_{self._slots}"

@@ -1,0 +1,86 @@
+"""The functions that expressions can call: `range enumerate zip len min max str`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mfc.dsl.dims import Dim
+from mfc.dsl.scope import MAX_LIST
+from mfc.dsl.types import ANY, FLOAT, INT, STRING, Type, Unknown, list_of
+
+
+class FunctionError(Exception):
+    """A wrong use of a function; the message says what it takes."""
+
+
+def _whole(values: tuple[Any, ...], usage: str) -> None:
+    if not all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+        raise FunctionError(usage)
+
+
+def _range(*bounds: Any) -> list[int]:
+    if not 1 <= len(bounds) <= 3:
+        raise FunctionError("`range` takes 1 to 3 whole numbers: range(stop), range(start, stop), range(start, stop, step)")
+    _whole(bounds, "`range` takes whole numbers")
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise FunctionError("the step of `range` can't be 0")
+    numbers = range(*bounds)
+    if len(numbers) > MAX_LIST:
+        raise FunctionError(f"a list can have {MAX_LIST:,} items at most, this one would have {len(numbers):,}")
+    return list(numbers)
+
+
+def _enumerate(*args: Any) -> list[list[Any]]:
+    if len(args) != 1 or not isinstance(args[0], list):
+        raise FunctionError("`enumerate` takes one list")
+    return [[i, item] for i, item in enumerate(args[0])]
+
+
+def _zip(*args: Any) -> list[list[Any]]:
+    if len(args) < 2 or not all(isinstance(a, list) for a in args):
+        raise FunctionError("`zip` takes two or more lists")
+    if len({len(a) for a in args}) > 1:
+        raise FunctionError(f"`zip` takes lists of one length, these have {' and '.join(str(len(a)) for a in args)}")
+    return [list(items) for items in zip(*args)]
+
+
+def _len(*args: Any) -> int:
+    if len(args) != 1 or not isinstance(args[0], list | str):
+        raise FunctionError("`len` takes one list or string")
+    return len(args[0])
+
+
+def _extreme(name: str, pick: Callable[[list[Any]], Any]) -> Callable[..., Any]:
+    def function(*args: Any) -> Any:
+        numbers = args[0] if len(args) == 1 and isinstance(args[0], list) else list(args)
+        if not numbers or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+            raise FunctionError(f"`{name}` takes one list of numbers, or several numbers")
+        return pick(numbers)
+
+    return function
+
+
+def _str(*args: Any) -> str:
+    if len(args) != 1 or not isinstance(args[0], bool | int | float | str):
+        raise FunctionError("`str` takes one number, string or boolean")
+    return ("true" if args[0] else "false") if isinstance(args[0], bool) else str(args[0])
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
+    "range": (_range, list_of(INT)),
+    "enumerate": (_enumerate, list_of(ANY)),
+    "zip": (_zip, list_of(ANY)),
+    "len": (_len, INT),
+    "min": (_extreme("min", min), FLOAT),
+    "max": (_extreme("max", max), FLOAT),
+    "str": (_str, STRING),
+}
+
+
+def call_function(name: str, args: list[Any]) -> Any:
+    """The value of a function, or an Unknown of its type where an argument is not known yet. Raises FunctionError."""
+    function, result = FUNCTIONS[name]
+    if any(isinstance(a, Unknown | Dim) for a in args):
+        return Unknown(ANY if name in ("min", "max") else result)
+    return function(*args)

@@ -1,0 +1,74 @@
+"""Names and what they are bound to at one place of a body, and the limits that keep any spec from exploding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mfc.dsl.resolve import Module
+from mfc.dsl.source import Span
+
+MAX_STEPS = 100_000
+MAX_DEPTH = 64
+MAX_LIST = 20_000
+MAX_STRING = 10_000
+
+
+class LimitReached(Exception):
+    """A spec asks for more than the compiler is willing to do: `code` E0601 (depth) or E0602 (steps)."""
+
+    def __init__(self, code: str, message: str, span: Span) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.span = span
+
+
+class Budget:
+    """How much of the allowed work has been done, and which calls are open."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.calls: list[tuple[str, Span]] = []
+
+    def spend(self, span: Span, steps: int = 1) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise LimitReached("E0602", f"the spec expands to more than {MAX_STEPS:,} steps", span)
+
+    def enter(self, name: str, span: Span) -> None:
+        if len(self.calls) >= MAX_DEPTH:
+            raise LimitReached("E0601", f"calls go more than {MAX_DEPTH} deep", span)
+        self.calls.append((name, span))
+
+    def leave(self) -> None:
+        self.calls.pop()
+
+
+class Scope:
+    """Local names, then those of the scopes around, then those at the top of the module."""
+
+    __slots__ = ("module", "names", "parent")
+
+    def __init__(self, module: Module, names: Mapping[str, Any] | None = None, parent: Scope | None = None) -> None:
+        self.module = module
+        self.names = dict(names or {})
+        self.parent = parent
+
+    def inner(self, names: Mapping[str, Any] | None = None) -> Scope:
+        return Scope(self.module, names, self)
+
+    def find(self, name: str) -> tuple[Any] | None:
+        """The local value of a name in a tuple of its own, or None where it is no local name."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return (scope.names[name],)
+            scope = scope.parent
+        return None
+
+    def local_names(self) -> Iterator[str]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield from scope.names
+            scope = scope.parent

@@ -1,0 +1,79 @@
+"""The typed tree: declarations whose fields have values, types and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfc.dsl.dims import Dim
+from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.resolve import Declared
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import Expr
+from mfc.dsl.values import Instance, Shape
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one body: a value for every field of its kind, and where those that were written stand."""
+
+    values: Mapping[str, Any]
+    written: Mapping[str, Expr]
+    names: Mapping[str, Span]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def span(self, name: str, otherwise: Span) -> Span:
+        return self.written[name].span if name in self.written else otherwise
+
+    def item_span(self, name: str, position: int, otherwise: Span) -> Span:
+        """Where an item of a list stands, if the list is written out."""
+        items = getattr(self.written.get(name), "items", ())
+        return items[position].span if position < len(items) else self.span(name, otherwise)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """A data block: `batch` is the shape of a batch of inputs (`b c h w`), None where it is not known;
+    `classes` is the number of classes, a symbol before the data was read."""
+
+    instance: Instance
+    input: str
+    target: str
+    fields: Fields
+    item: Shape | None
+    batch: Shape | None
+    classes: int | Dim | None
+    shapes: Sequence[tuple[str, Span, Shape]] = ()
+    """What each transform makes of an item, for hints."""
+
+
+@dataclass(frozen=True)
+class PhaseInfo:
+    name: str
+    fields: Fields
+    span: Span
+
+
+@dataclass(frozen=True)
+class TrainInfo:
+    """A training recipe with its data and its model for that data."""
+
+    instance: Instance
+    fields: Fields
+    data: DataInfo | None
+    model: Elaborated | None
+    phases: tuple[PhaseInfo, ...]
+
+
+@dataclass
+class Checked:
+    """Everything that the checker found out. Instances with arguments are there where something refers to them."""
+
+    data: dict[Instance, DataInfo] = field(default_factory=dict)
+    trains: dict[Instance, TrainInfo] = field(default_factory=dict)
+    models: dict[Declared, Elaborated] = field(default_factory=dict)
+    others: dict[Instance, Fields] = field(default_factory=dict)
+    """Evaluations and exports."""

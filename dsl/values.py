@@ -1,0 +1,150 @@
+"""What expressions of a spec evaluate to, besides plain numbers, strings, booleans, none and lists.
+
+A value that is not known while a body is checked without its arguments is `mfc.dsl.types.Unknown`; a number
+that is known only once data was read is a `mfc.dsl.dims.Dim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mfc.dsl.component import Component
+from mfc.dsl.dims import Dim
+from mfc.dsl.resolve import Declared
+from mfc.dsl.source import Span
+from mfc.dsl.types import Unknown
+
+if TYPE_CHECKING:
+    from mfc.dsl.draft import Draft
+
+Shape: TypeAlias = "tuple[int | Dim, ...]"
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentValue:
+    """A component with its arguments: those written, and the defaults of the others."""
+
+    info: Component
+    args: Mapping[str, Any]
+    span: Span
+    written: Mapping[str, Span]
+    """Where each argument that was written stands."""
+
+    @property
+    def kind(self) -> str:
+        return self.info.kind
+
+
+@dataclass(frozen=True, eq=False)
+class Uncalled:
+    """A component, function or declaration with parameters that is named but not called."""
+
+    name: str
+    target: Declared | tuple[Component, ...] | str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A declaration with the arguments of its parameters. Equal ones are the same thing, built once."""
+
+    declared: Declared
+    args: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return getattr(self.declared.decl, "kind", "data")
+
+    @property
+    def name(self) -> str:
+        """The name of its stages: `fit`, or `fit(2, backwards=true)`."""
+        written = ", ".join(f"{name}={show(value)}" for name, value in self.args)
+        return self.declared.name + (f"({written})" if written else "")
+
+    def __hash__(self) -> int:
+        return hash((id(self.declared), self.name))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Instance) and other.declared is self.declared and other.name == self.name
+
+
+@dataclass(frozen=True)
+class Part:
+    """`pets.train`, `.valid`, `.test` or `.all`: a part of a data block."""
+
+    data: Instance
+    part: str
+    kind: str = "part"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """`pretrain.encoder`: the trained weights of one group of a model."""
+
+    train: Instance
+    group: str
+    kind: str = "initializer"
+
+
+@dataclass(frozen=True)
+class History:
+    """`fit.history`: what a training recorded."""
+
+    train: Instance
+    kind: str = "history"
+
+
+@dataclass(frozen=True, eq=False)
+class Current:
+    """`x`: the tensor before the layer at this point; its shape is None where it is not known."""
+
+    shape: Shape | None
+    kind: str = "tensor"
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A tensor that was kept with `let s = x` or `let s = branch { }`."""
+
+    slot: str
+    shape: Shape | None
+    kind: str = "tensor"
+
+
+@dataclass(frozen=True, eq=False)
+class SharedModule:
+    """A module that was built once with `let f = module { }`, to be applied or tied to; `draft` is its stack."""
+
+    draft: Draft
+    kind: str = "module"
+
+
+def show(value: Any) -> str:
+    """A value as a spec would write it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+        case str():
+            return f'"{value}"'
+        case list() | tuple():
+            return "[" + ", ".join(show(item) for item in value) + "]"
+        case ComponentValue():
+            defaults = {p.name: p.default for p in value.info.parameters}
+            written = [f"{k}={show(v)}" for k, v in value.args.items() if k in value.written or v != defaults.get(k)]
+            return f"{value.info.name}({', '.join(written)})"
+        case Instance():
+            return value.name
+        case Part() | Weights():
+            return f"{value.data.name}.{value.part}" if isinstance(value, Part) else f"{value.train.name}.{value.group}"
+        case Uncalled():
+            return value.name
+        case Unknown():
+            return "?"
+        case _:
+            return str(value)
