@@ -45,7 +45,7 @@ bench: $(VENV)/installed-dev
 WHEEL := build/wheel
 test-wheel: $(VENV)/installed-dev
 	rm -rf $(WHEEL)
-	$(BIN)/python tests/packaging/build.py $(WHEEL)
+	$(BIN)/python tests/packaging/wheel.py $(WHEEL)
 	$(PYTHON) -m venv $(WHEEL)/venv
 	$(if $(TORCH),$(WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet $(TORCH))
 	$(WHEEL)/venv/bin/python -m pip --disable-pip-version-check install --quiet "$$(ls $(WHEEL)/*.whl)[test]"
