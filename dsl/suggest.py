@@ -1,0 +1,51 @@
+"""Near names: what a misspelt word was probably meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def distance(a: str, b: str, limit: int) -> int:
+    """Edits between two words: insertions, deletions, changes, and swaps of neighbours (optimal string alignment).
+
+    Gives `limit + 1` as soon as the words are known to be further apart than `limit`.
+    """
+    if abs(len(a) - len(b)) > limit:
+        return limit + 1
+    before, last, now = [], list(range(len(b) + 1)), []
+    for i, x in enumerate(a, 1):
+        now = [i]
+        for j, y in enumerate(b, 1):
+            best = min(last[j] + 1, now[j - 1] + 1, last[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+                best = min(best, before[j - 2] + 1)
+            now.append(best)
+        if min(now) > limit:
+            return limit + 1
+        before, last = last, now
+    return last[-1]
+
+
+def near(word: str, names: Iterable[str]) -> list[str]:
+    """The names that `word` may be a slip of, the nearest first: at most one edit in three letters.
+
+    Case and underscores count for nothing, so that `RandomCrop` finds `random_crop`.
+    """
+    plain = _plain(word)
+    limit = max(1, len(plain) // 3) if len(plain) > 1 else 0
+    found = []
+    for name in set(names):
+        edits = distance(plain, _plain(name), limit)
+        if edits <= limit and name != word:
+            found.append((edits, name[:1] != word[:1], name))
+    return [name for _, _, name in sorted(found)]
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", "").lower()
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """A hint with the nearest name; empty where none is near."""
+    found = near(word, names)[:1]
+    return f"did you mean `{found[0]}`?" if found else ""
