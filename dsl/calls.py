@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Argument, CallExpr, Expr, Name
 from mfc.dsl.types import Type, Unknown
 
@@ -75,11 +76,17 @@ def bind(evaluator: Evaluator, signature: Signature, call: CallExpr, scope: Scop
         args[slot.name] = here.names[slot.name] = value
     for name, argument in placed.items():
         assert signature.others is not None
-        args[name] = evaluator.value(argument.value, scope, signature.others, f"`{name}` of `{signature.name}`")
+        args[name] = evaluator.value(
+            argument.value, scope, signature.others, f"`{name}` of `{signature.name}`"
+        )
     if missing:
         names = " and ".join(f"`{name}`" for name in missing)
         evaluator.diagnostics.add(
-            "E0303", call.span, f"`{signature.name}` needs {names}", f"{names} missing", help=f"write `{usage(signature)}`"
+            "E0303",
+            call.span,
+            f"`{signature.name}` needs {names}",
+            f"{names} missing",
+            help=f"write `{usage(signature)}`",
         )
     return Bound(args, {a.name.text: a.span for a in call.arguments if a.name} | _positional(signature, call))
 

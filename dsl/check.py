@@ -128,7 +128,9 @@ class _Checker:
             case BodyDecl(kind="train"):
                 self.train_of(instance, span)
             case BodyDecl(kind="evaluate" | "export") if instance not in self.checked.others:
-                fields = check_fields(self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name)
+                fields = check_fields(
+                    self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name
+                )
                 self.checked.others[instance] = fields
                 for name, value in fields.values.items():
                     self.follow(value, fields.span(name, decl.name.span))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl import shapes
 from mfc.dsl.calls import Signature, Slot, bind
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.dims import Dim, is_varying
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.rules import parse_rule
 from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
+from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import CallExpr, DataDecl, DataType
 from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.types import BOOL, Unknown
@@ -34,7 +35,10 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     decl = instance.declared.decl
     assert isinstance(decl, DataDecl)
     name = instance.declared.name
-    inputs, target = _type(evaluator, decl.input, INPUTS, "an input", scope), _type(evaluator, decl.target, TARGETS, "a target", scope)
+    inputs, target = (
+        _type(evaluator, decl.input, INPUTS, "an input", scope),
+        _type(evaluator, decl.target, TARGETS, "a target", scope),
+    )
     fields = check_fields(evaluator, "data", decl.body, scope, decl.name.span, name)
     if target in LABELLED and "label" not in fields.written:
         evaluator.diagnostics.add(
@@ -76,7 +80,13 @@ def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what:
 
 
 def _transforms(
-    evaluator: Evaluator, fields: Fields, which: str, inputs: str, shape: Shape | None, steps: list[Any], owner: Span
+    evaluator: Evaluator,
+    fields: Fields,
+    which: str,
+    inputs: str,
+    shape: Shape | None,
+    steps: list[Any],
+    owner: Span,
 ) -> Shape | None:
     """Follows the shape through a list of transforms."""
     transforms = fields[which]
@@ -95,11 +105,16 @@ def _transforms(
             shape = None
         elif shape is not None:
             try:
-                shape = shapes.apply(parse_rule(transform.info.facts["shape"]), shape, _known(transform.args)).out  # type: ignore[assignment]
+                shape = shapes.apply(
+                    parse_rule(transform.info.facts["shape"]), shape, _known(transform.args)
+                ).out  # type: ignore[assignment]
                 steps.append((transform.info.name, span, shape))
             except shapes.Mismatch as error:
                 evaluator.diagnostics.add(
-                    "E0401", span, f"`{transform.info.name}` can't take {shapes.show_shape(shape)}", str(error)
+                    "E0401",
+                    span,
+                    f"`{transform.info.name}` can't take {shapes.show_shape(shape)}",
+                    str(error),
                 )
                 shape = None
     return shape

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Phase, Stmt
-from mfc.dsl.types import Unknown, with_article
 from mfc.dsl.typed import Fields
+from mfc.dsl.types import Unknown, with_article
 
 
-def check_fields(evaluator: Evaluator, kind: str, body: Sequence[Stmt], scope: Scope, owner: Span, name: str) -> Fields:
+def check_fields(
+    evaluator: Evaluator, kind: str, body: Sequence[Stmt], scope: Scope, owner: Span, name: str
+) -> Fields:
     """The value of each field, checked. `owner` is the name of the declaration, where a missing field is reported."""
     table = BY_KIND[kind]
     values: dict[str, Any] = {}
@@ -48,7 +51,11 @@ def check_fields(evaluator: Evaluator, kind: str, body: Sequence[Stmt], scope: S
 
 
 def _field(
-    evaluator: Evaluator, kind: str, table: Mapping[str, Field], statement: FieldStmt, names: Mapping[str, Span]
+    evaluator: Evaluator,
+    kind: str,
+    table: Mapping[str, Field],
+    statement: FieldStmt,
+    names: Mapping[str, Span],
 ) -> Field | None:
     name = statement.name
     if name.text not in table:
@@ -67,7 +74,12 @@ def _field(
 
 
 def _missing(
-    evaluator: Evaluator, kind: str, table: Mapping[str, Field], names: Mapping[str, Span], owner: Span, name: str
+    evaluator: Evaluator,
+    kind: str,
+    table: Mapping[str, Field],
+    names: Mapping[str, Span],
+    owner: Span,
+    name: str,
 ) -> None:
     for field_name, field in table.items():
         if field.required and field_name not in names:

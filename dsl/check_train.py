@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl import shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.elaborate import Elaborated, Elaborator
@@ -12,7 +14,6 @@ from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
 from mfc.dsl.types import Number, Unknown
@@ -90,7 +91,9 @@ class TrainChecker:
         self.check_against(fields["loss"], fields.span("loss", owner), fields, data, model, "E0502")
         metrics = fields["metrics"]
         for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
-            self.check_against(metric, fields.item_span("metrics", position, owner), fields, data, model, "E0504")
+            self.check_against(
+                metric, fields.item_span("metrics", position, owner), fields, data, model, "E0504"
+            )
 
     def check_against(
         self, value: Any, span: Span, fields: Fields, data: DataInfo, model: Elaborated, code: str
@@ -99,7 +102,11 @@ class TrainChecker:
             return
         info = value.info
         if data.target not in info.facts["targets"]:
-            fitting = [c.name for c in self.evaluator.catalog if c.kind == info.kind and data.target in c.facts["targets"]]
+            fitting = [
+                c.name
+                for c in self.evaluator.catalog
+                if c.kind == info.kind and data.target in c.facts["targets"]
+            ]
             self.add(
                 code, span, f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
                 f"for {' or '.join(info.facts['targets'])}", help=f"for {data.target} there are {', '.join(fitting)}" if fitting else "",
@@ -124,14 +131,23 @@ class TrainChecker:
                     labels=((span, "the loss"),),
                 )  # fmt: skip
             else:
-                self.add(code, span, f"`{info.name}` can't take the model's {shapes.show_shape(model.out)}", str(error))
+                self.add(
+                    code,
+                    span,
+                    f"`{info.name}` can't take the model's {shapes.show_shape(model.out)}",
+                    str(error),
+                )
 
     # ── schedules, weights, phases ──────────────────────────────────────────────────────────────────────
 
     def check_schedules(self, fields: Fields, train: Fields, owner: Span) -> None:
         """A schedule that names a hyperparameter drives one that the optimizer has."""
         optimizer, schedules = train["optimizer"], fields["schedule"]
-        info = optimizer.info if isinstance(optimizer, ComponentValue) else self.evaluator.catalog.lookup("optimizer", "adam")
+        info = (
+            optimizer.info
+            if isinstance(optimizer, ComponentValue)
+            else self.evaluator.catalog.lookup("optimizer", "adam")
+        )
         if info is None or isinstance(optimizer, Unknown):
             return
         hypers = [p.name for p in info.parameters if isinstance(p.type, Number)]
@@ -165,7 +181,10 @@ class TrainChecker:
             other = self.train_of(value.train, span)
             if other is None or other.model is None:
                 continue
-            for groups, whose in ((other.model.groups, f"the model of `{value.train.name}`"), (model.groups, "this model")):
+            for groups, whose in (
+                (other.model.groups, f"the model of `{value.train.name}`"),
+                (model.groups, "this model"),
+            ):
                 if value.group not in groups:
                     self.add(
                         "E0509", span, f"{whose} has no group `{value.group}`", "unknown group",
@@ -179,7 +198,10 @@ class TrainChecker:
         theirs, ours = _layers(source, value.group), _layers(target, value.group)
         for path in dict.fromkeys([*theirs, *ours]):
             if theirs.get(path) != ours.get(path):
-                has = [f"{w}: {layers.get(path, 'nothing')}" for w, layers in ((f"in `{value.train.name}`", theirs), ("here", ours))]
+                has = [
+                    f"{w}: {layers.get(path, 'nothing')}"
+                    for w, layers in ((f"in `{value.train.name}`", theirs), ("here", ours))
+                ]
                 self.add(
                     "E0509", span, f"the group `{value.group}` is built differently there: `{path}`", "; ".join(has),
                     help="weights go from a group to one with the same layers and sizes",

@@ -65,7 +65,9 @@ def finish(root: Draft, name: str) -> ir.Stack:
 
 def groups(root: Draft) -> list[Draft]:
     """The groups right under a model's root, in order."""
-    return [s.child for s in root.steps if isinstance(s, Place) and isinstance(s.child, Draft) and s.child.group]
+    return [
+        s.child for s in root.steps if isinstance(s, Place) and isinstance(s.child, Draft) and s.child.group
+    ]
 
 
 def _give_names(stack: Draft) -> None:
@@ -74,9 +76,7 @@ def _give_names(stack: Draft) -> None:
     counts = Counter(child.base for child in children if child.base not in fixed or not _is_fixed(child))
     seen: Counter[str] = Counter()
     for child in children:
-        if _is_fixed(child):
-            child.name = child.base
-        elif counts[child.base] == 1 and child.base not in fixed:
+        if _is_fixed(child) or (counts[child.base] == 1 and child.base not in fixed):
             child.name = child.base
         else:
             child.name = f"{child.base}_{seen[child.base]}"

@@ -6,26 +6,36 @@ an `if` are looked into, and calls are checked but not followed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mfc.dsl import ir, shapes
-from mfc.dsl.calls import Signature, Slot
-from mfc.dsl.dims import Dim
 from mfc.dsl.draft import Draft, DraftLayer, Place, Reuse, finish, groups
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.rules import parse_rule
 from mfc.dsl.lower import lower
 from mfc.dsl.resolve import Declared
+from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import LimitReached, Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
-    BodyDecl, BranchStmt, CallExpr, Expr, FieldStmt, ForStmt, GroupStmt, IfStmt, LayerStmt, LetStmt, Missing, Name,
-    Phase, Stmt, ValueDecl,
+    BodyDecl,
+    BranchStmt,
+    CallExpr,
+    Expr,
+    FieldStmt,
+    ForStmt,
+    GroupStmt,
+    IfStmt,
+    LayerStmt,
+    LetStmt,
+    Missing,
+    Name,
+    Phase,
+    Stmt,
+    ValueDecl,
 )  # fmt: skip
-from mfc.dsl.types import ANY, Kind, Unknown, describe
+from mfc.dsl.types import Kind, Unknown, describe
 from mfc.dsl.values import ComponentValue, Current, Instance, Kept, Shape, SharedModule, Uncalled
 
 LAYER = Kind("layer")
@@ -164,7 +174,9 @@ class Elaborator:
     def named_model(self, value: Instance, decl: ValueDecl, here: _Here, span: Span, root: bool) -> None:
         """`model net = ...`: within one model the same module, however often it is used."""
         if root:
-            inner = self.evaluator.value(decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model")
+            inner = self.evaluator.value(
+                decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model"
+            )
             self.into(inner, here, span, root)
             return
         stack = self._shared.get(value)
@@ -173,7 +185,9 @@ class Elaborator:
             stack = self._shared[value] = Draft(value.declared.name)
         before = len(self.layers)
         inner_here = _Here(Draft("") if not fresh else stack, here.shape, here.abstract)
-        inner = self.evaluator.value(decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model")
+        inner = self.evaluator.value(
+            decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model"
+        )
         self.into(inner, inner_here, span, root=True)
         here.shape = inner_here.shape
         if fresh:
@@ -204,7 +218,9 @@ class Elaborator:
                 case FieldStmt():
                     self.field(statement)
                 case Phase():
-                    self.evaluator.diagnostics.add("E0206", statement.name.span, "a model has no phases", "only in a train")
+                    self.evaluator.diagnostics.add(
+                        "E0206", statement.name.span, "a model has no phases", "only in a train"
+                    )
 
     def field(self, statement: FieldStmt) -> None:
         if statement.name.text != "input":
@@ -222,7 +238,9 @@ class Elaborator:
 
     def define(self, name: Name, value: Any, scope: Scope) -> None:
         if name.text == "x":
-            self.evaluator.diagnostics.add("E0404", name.span, "`x` is the current tensor and can't be redefined", "reserved")
+            self.evaluator.diagnostics.add(
+                "E0404", name.span, "`x` is the current tensor and can't be redefined", "reserved"
+            )
         elif name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
             self.evaluator.diagnostics.add(
                 "E0202", name.span, f"`{name.text}` already has a value in this body", "`let` never changes a value",
@@ -275,7 +293,14 @@ class Elaborator:
 
     def unique(self, name: Name, stack: Draft) -> None:
         """A name that users gave to a part of a model is given once: it is the part's name in the state dict."""
-        same = [s for s in stack.steps if isinstance(s, Place) and isinstance(s.child, Draft) and s.child.fixed and s.child.base == name.text]
+        same = [
+            s
+            for s in stack.steps
+            if isinstance(s, Place)
+            and isinstance(s.child, Draft)
+            and s.child.fixed
+            and s.child.base == name.text
+        ]
         if len(same) > 1:
             self.evaluator.diagnostics.add(
                 "E0406", name.span, f"two parts of one model are called `{name.text}`", "named again here",
@@ -302,9 +327,15 @@ class Elaborator:
         values = [self.evaluator.evaluate(a.value, scope) for a in call.arguments]
         kind = SharedModule if name == "apply" else Kept
         many = name == "concat"
-        right = all(isinstance(v, kind | Unknown) for v in values) and all(a.name is None for a in call.arguments)
+        right = all(isinstance(v, kind | Unknown) for v in values) and all(
+            a.name is None for a in call.arguments
+        )
         if not values or not right or (len(values) > 1 and not many):
-            wanted = "a module kept with `let f = module { }`" if name == "apply" else "a tensor kept with `let s = x` or `let s = branch { }`"
+            wanted = (
+                "a module kept with `let f = module { }`"
+                if name == "apply"
+                else "a tensor kept with `let s = x` or `let s = branch { }`"
+            )
             self.evaluator.diagnostics.add(
                 "E0405", call.span, f"`{name}` takes {wanted}{', or several' if many else ''}", "wrong use", help=f"write `{name}(s)`"
             )  # fmt: skip
@@ -328,7 +359,12 @@ class Elaborator:
         try:
             joined = shapes.join(op, (here.shape, *known))  # type: ignore[arg-type]
         except shapes.Mismatch as error:
-            self.mismatch("E0402", span, f"`{op}` can't join {' and '.join(shapes.show_shape(s) for s in (here.shape, *known))}", str(error))  # type: ignore[arg-type]
+            self.mismatch(
+                "E0402",
+                span,
+                f"`{op}` can't join {' and '.join(shapes.show_shape(s) for s in (here.shape, *known))}",
+                str(error),
+            )  # type: ignore[arg-type]
             here.shape = None
             return
         here.shape = joined.out
@@ -360,19 +396,28 @@ class Elaborator:
         if into is not None and not any(isinstance(v, Unknown) for v in args.values()):
             self.follow(value, args, into, here, span)
         filled = {p.name: args.get(p.name) for p in value.info.parameters}
-        layer = DraftLayer(value.info.name, ir.Call(value.kind, value.info.name, value.info.target, lower(filled)), passes, tie)
+        layer = DraftLayer(
+            value.info.name,
+            ir.Call(value.kind, value.info.name, value.info.target, lower(filled)),
+            passes,
+            tie,
+        )
         here.stack.steps.append(Place("run", layer))
         if into is not None:
             if len(self.layers) >= MAX_LAYERS:
                 raise LimitReached("E0602", f"a model has more than {MAX_LAYERS:,} layers", span)
             self.layers.append(LayerRecord(layer, into, here.shape, span))
 
-    def follow(self, value: ComponentValue, args: dict[str, Any], into: Shape, here: _Here, span: Span) -> None:
+    def follow(
+        self, value: ComponentValue, args: dict[str, Any], into: Shape, here: _Here, span: Span
+    ) -> None:
         """Applies a layer's shape rule: the shape that comes out, and the arguments that come from what goes in."""
         try:
             applied = shapes.apply(parse_rule(value.info.facts["shape"]), into, args)
         except shapes.Mismatch as error:
-            self.mismatch("E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(into)}", str(error))
+            self.mismatch(
+                "E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(into)}", str(error)
+            )
             return
         here.shape = applied.out if applied.out is None or isinstance(applied.out, tuple) else None
         for parameter in value.info.parameters:

@@ -7,22 +7,24 @@ it chooses between components of one name (the `flip` of items and the `flip` of
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl import want as wanted
+from mfc.dsl.attributes import attributes
 from mfc.dsl.calls import Bound, Signature, Slot, bind
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics, Fix
-from mfc.dsl.dims import Dim, TooLarge, compare
+from mfc.dsl.dims import Dim, TooLarge
 from mfc.dsl.functions import FUNCTIONS, FunctionError, call_function
+from mfc.dsl.operators import COMPARISONS, operate
 from mfc.dsl.params import param_value, type_of
-from mfc.dsl.resolve import Declared, Module, Program, Unavailable, Used
-from mfc.dsl.scope import MAX_LIST, MAX_STRING, Budget, LimitReached, Scope
+from mfc.dsl.resolve import Declared, Program, Unavailable, Used
+from mfc.dsl.scope import Budget, Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
     Attribute,
     Binary,
@@ -48,19 +50,12 @@ from mfc.dsl.syntax import (
 from mfc.dsl.types import ANY, BOOL, Kind, Type, Unknown, describe, kind_name, with_article
 from mfc.dsl.values import (
     ComponentValue,
-    Current,
     History,
     Instance,
-    Kept,
-    Part,
     Uncalled,
     Weights,
 )
 
-PARTS = ("train", "valid", "test", "all")
-COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-ARITHMETIC = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "//": operator.floordiv, "%": operator.mod}
-LARGEST = 2**63 - 1
 TENSOR, MODULE = Kind("tensor"), Kind("module")
 
 
@@ -107,7 +102,12 @@ class Evaluator:
         if problem is None:
             return value
         inner = wanted.item(want)
-        if isinstance(value, list) and isinstance(expr, ListExpr) and inner is not None and len(value) == len(expr.items):
+        if (
+            isinstance(value, list)
+            and isinstance(expr, ListExpr)
+            and inner is not None
+            and len(value) == len(expr.items)
+        ):
             return [self.expect(v, inner, e, f"an item of {what}") for v, e in zip(value, expr.items)]
         self.diagnostics.add(
             "E0301" if problem.reason == "type" else "E0302", expr.span,
@@ -226,7 +226,9 @@ class Evaluator:
                 help=f"the items are 0 to {len(value) - 1}" if value else "the list is empty",
             )  # fmt: skip
         else:
-            self.diagnostics.add("E0305", expr.span, f"{describe(value)} can't be indexed with {describe(index)}", "here")
+            self.diagnostics.add(
+                "E0305", expr.span, f"{describe(value)} can't be indexed with {describe(index)}", "here"
+            )
         return Unknown(ANY)
 
     def unary(self, expr: Unary, scope: Scope) -> Any:
@@ -248,7 +250,9 @@ class Evaluator:
         if isinstance(left, Unknown) or isinstance(right, Unknown):
             return Unknown(BOOL if expr.op in COMPARISONS or expr.op == "in" else ANY)
         try:
-            return self.operate(expr.op, left, right, expr.span)
+            result = operate(expr.op, left, right)
+            self.budget.spend(expr.span, len(result) if isinstance(result, list) else 1)
+            return result
         except ZeroDivisionError:
             self.diagnostics.add("E0308", expr.right.span, "division by zero", "is 0 here")
         except (TypeError, OverflowError, TooLarge) as error:
@@ -267,42 +271,6 @@ class Evaluator:
         if left is None:
             return right if right is (expr.op == "or") else Unknown(BOOL)
         return Unknown(BOOL) if right is None else right
-
-    def operate(self, op: str, left: Any, right: Any, span: Span) -> Any:
-        """An operation on known values. Raises TypeError where they don't go together, OverflowError past the limits."""
-        if op == "in":
-            if not isinstance(right, list):
-                raise TypeError
-            return left in right
-        if op in ("==", "!="):
-            same = _equal(left, right)
-            return Unknown(BOOL) if same is None else same is (op == "==")
-        numbers = all(isinstance(v, int | float | Dim) and not isinstance(v, bool) for v in (left, right))
-        if op in COMPARISONS:
-            if numbers and (isinstance(left, Dim) or isinstance(right, Dim)):
-                known = compare(op, left, right)
-                return Unknown(BOOL) if known is None else known
-            if not numbers and not (isinstance(left, str) and isinstance(right, str)):
-                raise TypeError
-            return COMPARISONS[op](left, right)
-        if op == "/" and isinstance(left, str) and isinstance(right, str):
-            return f"{left.rstrip('/')}/{right}"
-        if op == "+" and isinstance(left, str) and isinstance(right, str):
-            if len(left) + len(right) > MAX_STRING:
-                raise OverflowError(f"a string can have {MAX_STRING:,} characters at most")
-            return left + right
-        if op == "+" and isinstance(left, list) and isinstance(right, list):
-            if len(left) + len(right) > MAX_LIST:
-                raise OverflowError(f"a list can have {MAX_LIST:,} items at most")
-            self.budget.spend(span, len(left) + len(right))
-            return left + right
-        if not numbers:
-            raise TypeError
-        if op == "**":
-            if isinstance(left, Dim) or isinstance(right, Dim) or abs(right) > 64:
-                raise OverflowError("the exponent must be a known number in -64..64")
-            return _bounded(left**right)
-        return _bounded(ARITHMETIC[op](left, right))
 
     # ── names ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -339,9 +307,19 @@ class Evaluator:
                 help=did_you_mean(name.text, here),
             )  # fmt: skip
             return
-        known = [*scope.local_names(), *scope.module.names, *FUNCTIONS, *self.catalog.constants, *self.catalog.all_names()]
+        known = [
+            *scope.local_names(),
+            *scope.module.names,
+            *FUNCTIONS,
+            *self.catalog.constants,
+            *self.catalog.all_names(),
+        ]
         self.diagnostics.add(
-            "E0201", name.span, f"nothing is called `{name.text}`", "unknown name", help=did_you_mean(name.text, known)
+            "E0201",
+            name.span,
+            f"nothing is called `{name.text}`",
+            "unknown name",
+            help=did_you_mean(name.text, known),
         )
 
     def declared(self, declared: Declared, span: Span, want: Type = ANY) -> Any:
@@ -389,57 +367,29 @@ class Evaluator:
         if isinstance(value, Uncalled):
             self.not_called(value, expr.value.span)
             return Unknown(ANY)
-        match value:
-            case Unknown():
-                return Unknown(ANY)
-            case Current():
-                known = self.current_attributes(value)
-            case Instance(kind="data"):
-                known = self.data_attributes(value)
-            case Instance(kind="train"):
-                if expr.name.text == "history":
-                    return History(value)
-                return Weights(value, expr.name.text)
-            case Part():
-                known = self.part_attributes(value)
-            case _:
-                known = {}
+        if isinstance(value, Unknown):
+            return Unknown(ANY)
+        if isinstance(value, Instance) and value.kind == "train":
+            return History(value) if expr.name.text == "history" else Weights(value, expr.name.text)
+        known = attributes(value, self.classes)
         if expr.name.text in known:
-            return known[expr.name.text]()
+            return known[expr.name.text]
         self.diagnostics.add(
             "E0205", expr.name.span, f"{describe(value)} has no attribute `{expr.name.text}`", "unknown attribute",
             help=did_you_mean(expr.name.text, known) or (f"there are: {', '.join(known)}" if known else ""),
         )  # fmt: skip
         return Unknown(ANY)
 
-    def current_attributes(self, x: Current) -> dict[str, Callable[[], Any]]:
-        """`x.channels` and its like: what is known of the tensor `b c h w`, `b f` or `b l f`."""
-        shape = x.shape
-        if shape is None:
-            return {n: lambda: Unknown(ANY) for n in ("channels", "height", "width", "features", "length", "shape")}
-        names: dict[str, int] = {"features": -1}
-        if len(shape) == 4:
-            names |= {"channels": 1, "height": 2, "width": 3}
-        elif len(shape) == 3:
-            names |= {"channels": 1, "length": 2}
-        return {n: lambda i=i: shape[i] for n, i in names.items()} | {"shape": lambda: list(shape)}
-
-    def data_attributes(self, data: Instance) -> dict[str, Callable[[], Any]]:
-        parts = {part: lambda part=part: Part(data, part) for part in PARTS}
-        return parts | {"classes": lambda: self.classes(data)}
-
-    def part_attributes(self, part: Part) -> dict[str, Callable[[], Any]]:
-        return {
-            "texts": lambda: Part(part.data, f"{part.part}.texts"),
-            "class_counts": lambda: Part(part.data, f"{part.part}.class_counts"),
-        }
-
     def classes(self, data: Instance) -> Any:
         """The number of classes of a data block: known once its items were read."""
         decl = data.declared.decl
         body = decl.body if isinstance(decl, DataDecl) else ()
         for field in body:
-            if isinstance(field, FieldStmt) and field.name.text == "vocab" and isinstance(field.value, ListExpr):
+            if (
+                isinstance(field, FieldStmt)
+                and field.name.text == "vocab"
+                and isinstance(field.value, ListExpr)
+            ):
                 return len(field.value.items)
         fact = f"{data.name}.classes"
         return self.facts.get(fact, Dim.symbol(fact))
@@ -460,11 +410,15 @@ class Evaluator:
         if not isinstance(callee, Name):
             value = self.evaluate(callee, scope)
             if not isinstance(value, Unknown):
-                self.diagnostics.add("E0310", callee.span, f"{describe(value)} can't be called", "not a function")
+                self.diagnostics.add(
+                    "E0310", callee.span, f"{describe(value)} can't be called", "not a function"
+                )
             return self.arguments_anyway(expr, scope)
         if local := scope.find(callee.text):
             if not isinstance(local[0], Unknown):
-                self.diagnostics.add("E0310", callee.span, f"{describe(local[0])} can't be called", "not a function")
+                self.diagnostics.add(
+                    "E0310", callee.span, f"{describe(local[0])} can't be called", "not a function"
+                )
             return self.arguments_anyway(expr, scope)
         match scope.module.names.get(callee.text):
             case Declared() as declared:
@@ -497,7 +451,9 @@ class Evaluator:
 
     def call_function(self, name: str, expr: CallExpr, scope: Scope) -> Any:
         if named := next((a for a in expr.arguments if a.name is not None), None):
-            self.diagnostics.add("E0203", named.span, f"`{name}` takes no named arguments", "write the value alone")
+            self.diagnostics.add(
+                "E0203", named.span, f"`{name}` takes no named arguments", "write the value alone"
+            )
             return self.arguments_anyway(expr, scope)
         args = [self.evaluate(a.value, scope) for a in expr.arguments]
         try:
@@ -508,7 +464,9 @@ class Evaluator:
         self.budget.spend(expr.span, len(value) if isinstance(value, list) else 1)
         return value
 
-    def call_component(self, components: tuple[Component, ...], expr: CallExpr, scope: Scope, want: Type) -> Any:
+    def call_component(
+        self, components: tuple[Component, ...], expr: CallExpr, scope: Scope, want: Type
+    ) -> Any:
         fitting = [c for c in components if c.kind in wanted.kinds(want)] or list(components)
         bound = bind(self, component_signature(fitting[0]), expr, scope, Scope(scope.module))
         return ComponentValue(fitting[0], bound.args, expr.span, bound.written)
@@ -533,7 +491,9 @@ class Evaluator:
     def declared_signature(self, declared: Declared) -> Signature:
         decl = declared.decl
         assert isinstance(decl, DataDecl | ValueDecl | BodyDecl)
-        slots = [Slot(p.name.text, self.parameter_type(p), p.default is None, p.default) for p in decl.params or ()]
+        slots = [
+            Slot(p.name.text, self.parameter_type(p), p.default is None, p.default) for p in decl.params or ()
+        ]
         return Signature(declared.name, slots)
 
     def parameter_type(self, parameter: Parameter) -> Type:
@@ -555,26 +515,9 @@ def component_signature(info: Component) -> Signature:
     return Signature(info.name, slots, info.others)
 
 
-def _equal(left: Any, right: Any) -> bool | None:
-    if isinstance(left, Dim) and isinstance(right, Dim | int) or isinstance(right, Dim) and isinstance(left, int):
-        return compare("==", left, right)
-    if isinstance(left, bool) != isinstance(right, bool):
-        return False
-    return left == right
-
-
-def _bounded(number: Any) -> Any:
-    if isinstance(number, complex) or (isinstance(number, int) and abs(number) > LARGEST):
-        raise OverflowError("the result is too large")
-    return number
-
-
 def _is_block(decl: object) -> bool:
     return isinstance(decl, BodyDecl) and decl.kind == "block"
 
 
 def _is_stack(binding: object) -> bool:
     return isinstance(binding, Declared) and getattr(binding.decl, "kind", "") in ("block", "model")
-
-
-__all__ = ["Evaluator", "LimitReached"]

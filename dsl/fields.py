@@ -31,9 +31,13 @@ DATA = {
     "batch_transforms": Field(ListOf(Kind("batch_transform")), "act on a batch, on the device", default=[]),
     "tokenizer": Field(union([Kind("tokenizer"), Kind("tokenizer_declaration")]), "cuts texts into tokens"),
     "batch_size": Field(COUNT, "items in a batch, over all devices", default=64),
-    "workers": Field(Number(integer=True, range=Range(lo=0)), "processes that load items; by default one a core"),
+    "workers": Field(
+        Number(integer=True, range=Range(lo=0)), "processes that load items; by default one a core"
+    ),
     "on_error": Field(Choice(("stop", "skip")), "what to do with an item that can't be read", default="stop"),
-    "pack": Field(BOOL, "keep items decoded on disk, where their transforms draw nothing at random", default=True),
+    "pack": Field(
+        BOOL, "keep items decoded on disk, where their transforms draw nothing at random", default=True
+    ),
 }
 
 TRAIN = {
@@ -41,12 +45,18 @@ TRAIN = {
     "model": Field(Kind("model"), "what to train", required=True),
     "loss": Field(Kind("loss"), "what to make small", required=True),
     "optimizer": Field(Kind("optimizer"), "how weights are changed; adam() if left out"),
-    "schedule": Field(union([Kind("schedule"), ListOf(Kind("schedule"))]), "the course of the hyperparameters", default=[]),
+    "schedule": Field(
+        union([Kind("schedule"), ListOf(Kind("schedule"))]), "the course of the hyperparameters", default=[]
+    ),
     "callbacks": Field(ListOf(Kind("callback")), "what else happens during training", default=[]),
     "metrics": Field(ListOf(Kind("metric")), "what is measured on the validation part", default=[]),
     "epochs": Field(COUNT, "passes over the training part"),
     "seed": Field(INT, "where all random draws come from", default=42),
-    "weights": Field(union([Kind("initializer"), ListOf(Kind("initializer"))]), "the first weights, applied in order", default=[]),
+    "weights": Field(
+        union([Kind("initializer"), ListOf(Kind("initializer"))]),
+        "the first weights, applied in order",
+        default=[],
+    ),
 }
 
 PHASE = {
@@ -60,7 +70,9 @@ PHASE = {
 
 EVALUATE = {
     "model": Field(ANY, "the trained model, or a list of them", required=True),
-    "data": Field(union([Kind("data"), Kind("part")]), "what to evaluate on; each model's validation part if left out"),
+    "data": Field(
+        union([Kind("data"), Kind("part")]), "what to evaluate on; each model's validation part if left out"
+    ),
     "metrics": Field(ListOf(Kind("metric")), "what is measured", default=[]),
     "predictions": Field(Kind("export_format"), "where predictions are written"),
 }

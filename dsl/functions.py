@@ -21,13 +21,17 @@ def _whole(values: tuple[Any, ...], usage: str) -> None:
 
 def _range(*bounds: Any) -> list[int]:
     if not 1 <= len(bounds) <= 3:
-        raise FunctionError("`range` takes 1 to 3 whole numbers: range(stop), range(start, stop), range(start, stop, step)")
+        raise FunctionError(
+            "`range` takes 1 to 3 whole numbers: range(stop), range(start, stop), range(start, stop, step)"
+        )
     _whole(bounds, "`range` takes whole numbers")
     if len(bounds) == 3 and bounds[2] == 0:
         raise FunctionError("the step of `range` can't be 0")
     numbers = range(*bounds)
     if len(numbers) > MAX_LIST:
-        raise FunctionError(f"a list can have {MAX_LIST:,} items at most, this one would have {len(numbers):,}")
+        raise FunctionError(
+            f"a list can have {MAX_LIST:,} items at most, this one would have {len(numbers):,}"
+        )
     return list(numbers)
 
 
@@ -41,7 +45,9 @@ def _zip(*args: Any) -> list[list[Any]]:
     if len(args) < 2 or not all(isinstance(a, list) for a in args):
         raise FunctionError("`zip` takes two or more lists")
     if len({len(a) for a in args}) > 1:
-        raise FunctionError(f"`zip` takes lists of one length, these have {' and '.join(str(len(a)) for a in args)}")
+        raise FunctionError(
+            f"`zip` takes lists of one length, these have {' and '.join(str(len(a)) for a in args)}"
+        )
     return [list(items) for items in zip(*args)]
 
 

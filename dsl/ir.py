@@ -65,7 +65,9 @@ class Stack:
     steps: tuple[Step, ...]
     group: bool = False
     shares_slots: bool = False
-    passes: Mapping[str, str] = field(default_factory=dict)  # a block's tensor parameters -> slots of the caller
+    passes: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a block's tensor parameters -> slots of the caller
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,23 @@ class Plan:
 
 # ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────
 
-_TAGS = {cls.__name__: cls for cls in (Call, Trained, Fact, Layer, Stack, Run, Keep, Load, Branch, Define, Apply, Join)}
+_TAGS = {
+    cls.__name__: cls
+    for cls in (Call, Trained, Fact, Layer, Stack, Run, Keep, Load, Branch, Define, Apply, Join)
+}
+
+
+def walk(value: Any) -> Iterator[Any]:
+    """Every node in a value, itself first."""
+    yield value
+    if isinstance(value, Mapping):
+        inside: Any = value.values()
+    elif isinstance(value, (list, tuple)):
+        inside = value
+    else:
+        inside = (getattr(value, f.name) for f in fields(value)) if type(value).__name__ in _TAGS else ()
+    for item in inside:
+        yield from walk(item)
 
 
 def to_json(value: Any) -> Any:
@@ -190,4 +208,9 @@ def from_json(data: Any) -> Any:
     if "$" not in data:
         return body
     cls = _TAGS[data["$"]]
-    return cls(**{key: tuple(item) if isinstance(item, list) and cls is not Call else item for key, item in body.items()})
+    return cls(
+        **{
+            key: tuple(item) if isinstance(item, list) and cls is not Call else item
+            for key, item in body.items()
+        }
+    )

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mfc.dsl.suggest import did_you_mean
+
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Source, Span
-from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Domain, Literal, Param, TypeExpr
 from mfc.dsl.types import (
-    ANY, BOOL, FLOAT, INT, PATH, STRING, Choice, ListOf, Number, Range, Type, Unknown, describe,
+    ANY,
+    BOOL,
+    FLOAT,
+    INT,
+    PATH,
+    STRING,
+    Choice,
+    ListOf,
+    Number,
+    Range,
+    Type,
+    Unknown,
+    describe,
 )  # fmt: skip
 
 if TYPE_CHECKING:

@@ -10,13 +10,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from mfc.dsl.suggest import did_you_mean
+
+from mfc.dsl.catalog import Catalog, read_components
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.parse import parse
-from mfc.dsl.catalog import Catalog, read_components
 from mfc.dsl.source import Source, Span
-from mfc.dsl.suggest import did_you_mean
-from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, Decl, File, Import, Language, LetStmt, Name, Param, ValueDecl
+from mfc.dsl.syntax import (
+    BodyDecl,
+    BrokenDecl,
+    DataDecl,
+    Decl,
+    File,
+    Import,
+    Language,
+    LetStmt,
+    Name,
+    Param,
+    ValueDecl,
+)
 
 LANGUAGE_VERSION = 1
 STANDARD_FOLDER = "std/"
@@ -222,7 +235,9 @@ class _Resolver:
         if path in self.modules:
             return self.modules[path]
         if len(self.modules) >= MAX_FILES:
-            self.diagnostics.add("E0602", decl.span, f"more than {MAX_FILES} files are imported", "one too many")
+            self.diagnostics.add(
+                "E0602", decl.span, f"more than {MAX_FILES} files are imported", "one too many"
+            )
             return None
         text = self.text(decl, path)
         return None if text is None else self.module(Source(self.files.display(path), text), path)

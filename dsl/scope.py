@@ -50,7 +50,9 @@ class Scope:
 
     __slots__ = ("module", "names", "parent")
 
-    def __init__(self, module: Module, names: Mapping[str, Any] | None = None, parent: Scope | None = None) -> None:
+    def __init__(
+        self, module: Module, names: Mapping[str, Any] | None = None, parent: Scope | None = None
+    ) -> None:
         self.module = module
         self.names = dict(names or {})
         self.parent = parent

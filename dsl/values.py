@@ -136,12 +136,18 @@ def show(value: Any) -> str:
             return "[" + ", ".join(show(item) for item in value) + "]"
         case ComponentValue():
             defaults = {p.name: p.default for p in value.info.parameters}
-            written = [f"{k}={show(v)}" for k, v in value.args.items() if k in value.written or v != defaults.get(k)]
+            written = [
+                f"{k}={show(v)}" for k, v in value.args.items() if k in value.written or v != defaults.get(k)
+            ]
             return f"{value.info.name}({', '.join(written)})"
         case Instance():
             return value.name
         case Part() | Weights():
-            return f"{value.data.name}.{value.part}" if isinstance(value, Part) else f"{value.train.name}.{value.group}"
+            return (
+                f"{value.data.name}.{value.part}"
+                if isinstance(value, Part)
+                else f"{value.train.name}.{value.group}"
+            )
         case Uncalled():
             return value.name
         case Unknown():

@@ -1,0 +1,37 @@
+"""The attributes of values: `x.channels`, `cifar.classes`, `pets.train.class_counts`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mfc.dsl.types import ANY, Unknown
+from mfc.dsl.values import Current, Instance, Part
+
+PARTS = ("train", "valid", "test", "all")
+OF_CURRENT = ("channels", "height", "width", "length", "features", "shape")
+
+
+def attributes(value: Any, classes: Callable[[Instance], Any]) -> Mapping[str, Any]:
+    """What a value's attributes are, by name. `classes` gives the number of classes of a data block."""
+    match value:
+        case Current():
+            return _of_current(value)
+        case Instance(kind="data"):
+            return {part: Part(value, part) for part in PARTS} | {"classes": classes(value)}
+        case Part():
+            return {fact: Part(value.data, f"{value.part}.{fact}") for fact in ("texts", "class_counts")}
+        case _:
+            return {}
+
+
+def _of_current(x: Current) -> Mapping[str, Any]:
+    """What is known of the tensor `b c h w`, `b c l` or `b ... f`."""
+    if x.shape is None:
+        return {name: Unknown(ANY) for name in OF_CURRENT}
+    places = {"features": -1}
+    if len(x.shape) == 4:
+        places |= {"channels": 1, "height": 2, "width": 3}
+    elif len(x.shape) == 3:
+        places |= {"channels": 1, "length": 2}
+    return {name: x.shape[place] for name, place in places.items()} | {"shape": list(x.shape)}

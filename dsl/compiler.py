@@ -1,0 +1,54 @@
+"""The whole compiler: one call a stage. It touches no disk; sources come from `files`, components from `catalog`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mfc.dsl import ir
+from mfc.dsl.catalog import Catalog
+from mfc.dsl.check import check
+from mfc.dsl.diagnostics import Diagnostic, Diagnostics
+from mfc.dsl.plan import CodeHash, plan
+from mfc.dsl.resolve import Files, Program, resolve
+from mfc.dsl.source import Source
+from mfc.dsl.typed import Checked
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A spec as the compiler understood it, with all that it has to say about it."""
+
+    program: Program
+    checked: Checked
+    diagnostics: Sequence[Diagnostic]
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return [d for d in self.diagnostics if d.severity == "error"]
+
+    def plan(self, code_hash: CodeHash, targets: Iterable[str] = ()) -> ir.Plan:
+        """The stages of a spec without errors."""
+        assert not self.errors
+        return plan(self.checked, self.program.entry.file.source.name, code_hash, tuple(targets))
+
+
+def compile(
+    source: Source,
+    path: str,
+    files: Files,
+    catalog: Catalog,
+    settings: Mapping[str, Any] = {},
+    facts: Mapping[str, int] = {},
+    opening: bool = False,
+) -> Compiled:
+    """Compiles the spec at an absolute path.
+
+    `settings` are the values of params from outside; `facts` what is known of the data, such as
+    `cifar.classes`. With `opening`, a param without a value is no error: the spec is looked at, not run.
+    """
+    diagnostics = Diagnostics()
+    program = resolve(source, path, files, catalog, diagnostics)
+    checked = check(program, catalog, settings, facts, diagnostics, opening)
+    return Compiled(program, checked, tuple(diagnostics))

@@ -1,0 +1,213 @@
+"""Turns what was checked into stages: the files of a data block, its items, its packed items, each training.
+
+A stage's `recipe` is what decides its result. Where things lie (folders), how fast they are done (workers,
+device) and what only looks on (metrics, progress) goes into `placing` and is no part of its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mfc.dsl import ir
+from mfc.dsl.lower import lower
+from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TrainInfo
+from mfc.dsl.types import PATH
+from mfc.dsl.values import ComponentValue, Instance, Weights
+
+CodeHash = Callable[[Iterable[str]], str]
+
+RUNNERS = {
+    "files": "mfc.runtime.data.files:list_files",
+    "items": "mfc.runtime.data.items:list_items",
+    "packed": "mfc.runtime.data.pack:pack",
+    "train": "mfc.runtime.training.train:train_stage",
+}
+"""The function that carries out each kind of stage: what it can reach is part of the stage's code."""
+
+
+@dataclass(frozen=True)
+class NotRunnable(Exception):
+    """A declaration that checks, and that this version can't run: `what` names it."""
+
+    what: str
+
+
+def plan(checked: Checked, spec: str, code_hash: CodeHash, targets: Sequence[str] = ()) -> ir.Plan:
+    """The stages that `targets` (names of declarations; all trainings if there are none) need, in an order in
+    which they can run.
+
+    Raises:
+        NotRunnable: a target's kind of data or declaration has no stages in this version.
+        KeyError: no declaration of that name can be run.
+    """
+    planner = _Planner(checked, code_hash)
+    for instance in _wanted(checked, targets):
+        planner.add(instance)
+    stages = tuple(planner.stages.values())
+    waits = sorted({fact for stage in stages for fact in _facts(stage.recipe)})
+    return ir.Plan(spec, stages, tuple(waits))
+
+
+def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
+    runnable = {i.name: i for i in (*checked.data, *checked.trains, *checked.others)}
+    plain = {i.declared.name: i for i in (*checked.others, *checked.trains, *checked.data)} | runnable
+    if targets:
+        return [plain[name] for name in targets]
+    return [*checked.trains, *checked.others] or list(checked.data)
+
+
+@dataclass
+class _Planner:
+    checked: Checked
+    code_hash: CodeHash
+    stages: dict[str, ir.Stage] = field(default_factory=dict)
+
+    def add(self, instance: Instance) -> tuple[str, ...]:
+        """Adds the stages of a declaration; gives the names of those that hold its result."""
+        if instance in self.checked.data:
+            return self.data(self.checked.data[instance])
+        if instance in self.checked.trains:
+            return self.train(self.checked.trains[instance])
+        raise NotRunnable(f"{instance.kind} `{instance.name}`")
+
+    def stage(
+        self,
+        kind: str,
+        name: str,
+        recipe: Mapping[str, Any],
+        placing: Mapping[str, Any],
+        inputs: Sequence[str],
+    ) -> str:
+        if name not in self.stages:
+            recipe, placing = lower(recipe), lower(placing)
+            code = self.code_hash([RUNNERS[kind], *sorted(set(_targets(recipe)))])
+            self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
+        return name
+
+    # ── data ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def data(self, data: DataInfo) -> tuple[str, ...]:
+        """The stages of a data block: the files, the items, and the packed items where that is possible."""
+        if data.input != "image" or data.target not in ("category", "value"):
+            raise NotRunnable(
+                f"data `{data.instance.name}`: {data.input or 'several inputs'} -> {data.target}"
+            )
+        fields, name = data.fields, data.instance.name
+        source = _unplaced(fields["source"])
+        where = {"source": fields["source"]}
+        files = self.stage("files", f"{name}.files", {"source": source}, where, ())
+        recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
+        items = self.stage("items", f"{name}.items", recipe, {}, (files,))
+        if not can_pack(data):
+            return files, items
+        recipe = {
+            "source": source,
+            "item_transforms": fields["item_transforms"],
+            "shape": data.item,
+            "on_error": fields["on_error"],
+        }
+        packed = self.stage(
+            "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (files, items)
+        )
+        return files, items, packed
+
+    def loading(self, data: DataInfo) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How a training draws its batches: what decides them, and what does not."""
+        fields = data.fields
+        recipe = {k: fields[k] for k in ("batch_transforms", "batch_size", "item_transforms", "on_error")}
+        recipe |= {
+            "source": _unplaced(fields["source"]),
+            "target": data.target,
+            "shape": data.item,
+            "name": data.instance.name,
+        }
+        return recipe, {"source": fields["source"], "workers": fields["workers"]}
+
+    # ── training ────────────────────────────────────────────────────────────────────────────────────────
+
+    def train(self, train: TrainInfo) -> tuple[str, ...]:
+        """The stages of a training: one, or one a phase."""
+        assert train.data is not None and train.model is not None
+        name = train.instance.name
+        phases = train.phases or (PhaseInfo("", train.fields, train.fields.names["epochs"]),)
+        before: tuple[str, ...] = ()
+        for phase in phases:
+            before = (self.phase(train, phase, f"{name}.{phase.name}" if phase.name else name, before),)
+        return before
+
+    def phase(self, train: TrainInfo, phase: PhaseInfo, name: str, before: tuple[str, ...]) -> str:
+        assert train.model is not None and train.data is not None
+        fields, own = train.fields, phase.fields
+        data = self.checked.data[own["data"]] if isinstance(own["data"], Instance) else train.data
+        callbacks = [*fields["callbacks"], *(own["callbacks"] if train.phases else [])]
+        observing = [c for c in callbacks if c.info.facts.get("observes")]
+        loading, placing = self.loading(data)
+        recipe = {
+            "model": train.model.stack,
+            "groups": list(train.model.groups),
+            "data": loading,
+            "loss": own["loss"] or fields["loss"],
+            "optimizer": fields["optimizer"]
+            or ir.Call("optimizer", "adam", "mfc.runtime.optim.optimizers:adam"),
+            "schedule": _listed(own["schedule"] or fields["schedule"]),
+            "callbacks": [c for c in callbacks if c not in observing],
+            "epochs": own["epochs"],
+            "freeze_to": own["freeze_to"] if train.phases else 0,
+            "seed": fields["seed"],
+            "weights": [] if before else [self.weights(w) for w in _listed(fields["weights"])],
+            "train": train.instance.name,
+        }
+        inputs = [*before, *self.data(data), *self.needs(recipe["weights"])]
+        placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
+        return self.stage("train", name, recipe, placing, inputs)
+
+    def weights(self, value: Any) -> Any:
+        """Weights of another training come from the stage that ends it."""
+        if isinstance(value, Weights):
+            return ir.Trained(self.train(self.checked.trains[value.train])[-1], value.group)
+        return value
+
+    def needs(self, weights: Iterable[Any]) -> list[str]:
+        return [w.stage for w in weights if isinstance(w, ir.Trained)]
+
+
+def can_pack(data: DataInfo) -> bool:
+    """Whether the items can be kept decoded: asked for, of one size, and nothing about them drawn at random."""
+    transforms = data.fields["item_transforms"]
+    return (
+        data.fields["pack"] is True
+        and data.item is not None
+        and all(isinstance(size, int) for size in data.item)
+        and not any(_draws(t) for t in transforms)
+    )
+
+
+def _draws(value: Any) -> bool:
+    """Whether a transform, or one that it wraps, draws at random or differs between training and validation."""
+    if not isinstance(value, ComponentValue):
+        return isinstance(value, list) and any(_draws(v) for v in value)
+    return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
+
+
+def _unplaced(value: Any) -> Any:
+    """A component without the arguments that only say where things lie."""
+    if not isinstance(value, ComponentValue):
+        return value
+    paths = {p.name for p in value.info.parameters if p.type == PATH}
+    return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _targets(recipe: Any) -> Iterator[str]:
+    """The definitions that a recipe names."""
+    return (node.target for node in ir.walk(recipe) if isinstance(node, ir.Call))
+
+
+def _facts(recipe: Any) -> Iterator[str]:
+    """The names of the facts that a recipe waits for."""
+    return (node.name for node in ir.walk(recipe) if isinstance(node, ir.Fact))
