@@ -86,8 +86,8 @@ def _read(node: ast.expr, aliases: Mapping[str, ast.expr], depth: int) -> Type:
         case ast.Subscript(value=value, slice=inner):
             return _read_generic(node, last_name(value), inner, aliases, depth + 1)
     name = last_name(node)
-    if isinstance(node, ast.Name) and name in aliases:
-        return _read(aliases[name], {k: v for k, v in aliases.items() if k != name}, depth + 1)
+    if isinstance(node, ast.Name) and node.id in aliases:
+        return _read(aliases[node.id], {k: v for k, v in aliases.items() if k != node.id}, depth + 1)
     if name is not None and name in _PLAIN:
         return _PLAIN[name]
     if name is not None and name in _KINDS:
