@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import TypeAlias, Union
 
 LIMIT = 200
@@ -101,6 +102,7 @@ class Extreme:
 
 Atom: TypeAlias = Symbol | Floor | Extreme
 Monomial: TypeAlias = tuple[Atom, ...]
+Term: TypeAlias = tuple[Monomial, int]
 Size: TypeAlias = Union[int, "Dim"]
 
 
@@ -112,7 +114,7 @@ class Dim:
     structure; whether two sizes are equal is asked with `equal`.
     """
 
-    terms: tuple[tuple[Monomial, int], ...]
+    terms: tuple[Term, ...]
     weight: int = field(compare=False, repr=False)
 
     @staticmethod
@@ -160,11 +162,13 @@ class Dim:
 
     @cached_property
     def text(self) -> str:
-        constant = [(p, n) for p, n in self.terms if not p]
-        others = [(p, n) for p, n in self.terms if p]
-        shown = [t for t in [*others, *constant] if t[1] > 0] + [t for t in [*others, *constant] if t[1] < 0]
-        text = _term(*shown[0])
-        for product, n in shown[1:]:
+        terms = self.terms
+        match terms:  # (h + 1) // 2 - 3 reads better as (h - 5) // 2
+            case (((Floor(over, int(by)),), 1), ((), n)) if n < 0:
+                terms = (((Floor(over + n * by, by),), 1),)
+        ordered = [t for t in terms if t[1] > 0] + [t for t in terms if t[1] < 0]
+        text = _term(*ordered[0])
+        for product, n in ordered[1:]:
             text += f" + {_term(product, n)}" if n > 0 else f" - {_term(product, -n)}"
         return text
 
@@ -182,7 +186,12 @@ class Dim:
     @cached_property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest value that the size can have, as far as its parts tell."""
-        lows, highs = zip(*(_term_bounds(product, n) for product, n in self.terms))
+        ranges: list[tuple[float, float] | None] = [_term_bounds(product, n) for product, n in self.terms]
+        for i, j in combinations(range(len(self.terms)), 2):
+            between = _difference_bounds(self.terms[i], self.terms[j])
+            if between and ranges[i] and ranges[j]:
+                ranges[i], ranges[j] = between, None
+        lows, highs = zip(*filter(None, ranges))
         return sum(lows), sum(highs)
 
 
@@ -267,11 +276,11 @@ def substitute(size: Size, facts: Mapping[str, Size]) -> Size:
 # ── normal form ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
+def _terms(size: Size) -> tuple[Term, ...]:
     return size.terms if isinstance(size, Dim) else (((), int(size)),)
 
 
-def _sum(terms: Iterable[tuple[Monomial, int]]) -> Size:
+def _sum(terms: Iterable[Term]) -> Size:
     """The size of some terms: collected, sorted, without zeros, and an int where only a constant remains."""
     collected: dict[Monomial, int] = {}
     for atoms, n in terms:
@@ -400,6 +409,17 @@ def _term_bounds(atoms: Monomial, n: int) -> tuple[float, float]:
     return low, high
 
 
+def _difference_bounds(first: Term, second: Term) -> tuple[float, float] | None:
+    """The bounds of `x // d - y // d` together, where `x - y` is a number."""
+    match first, second:
+        case ((Floor(x, int(d)),), n), ((Floor(y, int(by)),), m) if d == by and n == -m:
+            gap = x - y
+            if isinstance(gap, int):
+                least, most = gap // d, -(-gap // d)
+                return min(n * least, n * most), max(n * least, n * most)
+    return None
+
+
 def _times(x: float, y: float) -> float:
     if x == 0 or y == 0:
         return 0
@@ -418,7 +438,7 @@ def _floor(x: float, y: float) -> float:
 def _term(atoms: Monomial, n: int) -> str:
     if not atoms:
         return str(n)
-    alone = len(atoms) == 1 and abs(n) == 1
+    alone = len(atoms) == n == 1
     shown = "*".join(f"({atom})" if isinstance(atom, Floor) and not alone else str(atom) for atom in atoms)
     return shown if n == 1 else f"-{shown}" if n == -1 else f"{n}*{shown}"
 
