@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 KINDS = (
     "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",
-    "architecture", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "curve", "schedule",
-    "callback", "export_format",
+    "architecture", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "rate", "curve",
+    "schedule", "callback", "export_format",
 )  # fmt: skip
 
 
@@ -46,7 +46,8 @@ class In(int):
 
 # The kinds as annotations of arguments. Values at run time are what the components build.
 Source = Splitter = Labeler = Processor = ItemTransform = BatchTransform = Tokenizer = Any
-Layer = Architecture = Initializer = Loss = Metric = Stat = Stepper = Optimizer = Curve = Schedule = Callback = Any
+Layer = Architecture = Initializer = Loss = Metric = Any
+Stat = Stepper = Optimizer = Rate = Curve = Schedule = Callback = Any
 Model = Train = Data = Any
 
 
@@ -115,6 +116,11 @@ def initializer(component: T) -> T:
 def optimizer(component: T) -> T:
     """An optimizer; its numeric arguments are the hyperparameters that schedules may drive."""
     return _marks("optimizer")(component)
+
+
+def rate(component: T) -> T:
+    """A learning rate that differs from one parameter group to the next."""
+    return _marks("rate")(component)
 
 
 def curve(component: T) -> T:
