@@ -12,7 +12,9 @@ import pytest
 
 from tests.packaging import wheel
 
-pytestmark = pytest.mark.skipif(not (wheel.ROOT / ".git").exists(), reason="the wheel is built from a git checkout")
+pytestmark = pytest.mark.skipif(
+    not (wheel.ROOT / ".git").exists(), reason="the wheel is built from a git checkout"
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel installed in it, and nothing else."""
     folder = tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder),
+    ]
     subprocess.run([*command, str(built)], check=True)
     return folder
 
@@ -35,7 +47,12 @@ def test_the_wheel_holds_exactly_the_tracked_files_of_the_package(built: Path) -
     expected = wheel.package_files(wheel.tracked())
     assert package == sorted(expected.values())
     assert len(package) > 100
-    for needed in ("mfc/py.typed", "mfc/grammars/mfs.lark", "mfc/runtime/data/digits.png", "mfc/specs/digits.mfs"):
+    for needed in (
+        "mfc/py.typed",
+        "mfc/grammars/mfs.lark",
+        "mfc/runtime/data/digits.png",
+        "mfc/specs/digits.mfs",
+    ):
         assert needed in package
 
 

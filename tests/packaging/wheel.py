@@ -2,8 +2,8 @@
 
     python tests/packaging/wheel.py FOLDER
 
-leaves the wheel in FOLDER, and in FOLDER/outside what of the repository is no part of the package: the tests and
-what they read. From there the suite can only import `mfc` where the wheel is installed.
+leaves the wheel in FOLDER, and in FOLDER/outside the tests and what they read, with nothing of the package. The
+suite can only import `mfc` from there where the wheel is installed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ PACKAGE = "mfc"
 
 
 def tracked() -> list[str]:
-    """The files that git tracks and that are there, as paths relative to the root; links are listed as themselves."""
+    """The files that git tracks and that are there, relative to the root; links are listed as themselves."""
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
     listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [name for name in listing.split("\0") if name and (ROOT / name).is_symlink() | (ROOT / name).exists()]
+    return [
+        name for name in listing.split("\0") if name and (ROOT / name).is_symlink() | (ROOT / name).exists()
+    ]
 
 
 def package_links(files: list[str]) -> dict[str, str]:
@@ -49,22 +51,25 @@ def build(folder: Path) -> Path:
     """Builds the wheel in `folder` from a copy of the tracked files; needs setuptools and no network."""
     source = folder / "source"
     copy(tracked(), source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
     subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True)
     return next(folder.glob("*.whl"))
 
 
 def main(folder: Path) -> None:
-    files = tracked()
-    package = package_files(files)
     build(folder)
-    links = package_links(files).values()
-    outside = [
-        name
-        for name in files
-        if not name.startswith(f"{PACKAGE}/") and (name not in package or name.startswith("docs/"))
-    ]
-    copy([name for name in outside if name not in links], folder / "outside")
+    files = tracked()
+    package = package_files(files).keys() | package_links(files).values()
+    copy([name for name in files if name not in package or name.startswith("docs/")], folder / "outside")
 
 
 if __name__ == "__main__":

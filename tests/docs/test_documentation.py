@@ -1,0 +1,67 @@
+"""What the documents show is what happens: specs check, quotes are exact, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import mfc
+from mfc.dsl.render import render
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+SPECS = Path(mfc.__file__).parent / "specs"
+
+
+def blocks(document: str, opening: str) -> list[str]:
+    """The fenced blocks of a document that begin with a line."""
+    return re.findall(rf"^```{opening}\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/language.md"])
+def test_each_spec_in_a_document_checks(document: str, tmp_path: Path) -> None:
+    found = blocks(document, "mfs")
+    assert found
+    for text in found:
+        spec = tmp_path / "shown.mfs"
+        spec.write_text(text)
+        assert [d.message for d in mfc.load(spec).diagnostics] == []
+
+
+def test_the_readme_shows_the_digits_as_they_are() -> None:
+    assert (SPECS / "digits.mfs").read_text() in blocks("README.md", "mfs")
+
+
+def test_the_readme_shows_a_mistake_as_it_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (SPECS / "digits.mfs").read_text()
+    Path("digits.mfs").write_text(text.replace("rotate(10)", "rotat(10)"))
+    (shown,) = (block for block in blocks("README.md", "") if "error[" in block)
+    assert [render(d).strip() for d in mfc.load("digits.mfs").diagnostics] == [shown.strip()]
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets where Markdown is shown."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        name, _, fragment = target.partition("#")
+        file = (document.parent / name).resolve() if name else document
+        assert file.exists(), target
+        if fragment:
+            assert fragment in map(anchor, re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)), target
