@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfc.dsl.catalog import Catalog
-from mfc.dsl.check_data import check_data
+from mfc.dsl.check_data import check_data, input_shape
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.diagnostics import Diagnostics
@@ -76,10 +76,19 @@ class _Checker:
                 if isinstance(decl, BodyDecl) and decl.kind in ("block", "model"):
                     if not decl.params:
                         Elaborator(self.evaluator).check_body(declared, scope)
+                    self.with_own_input(declared, decl)
                     return
                 self.instance(self.with_defaults(declared), decl.name.span)
             case BrokenDecl():
                 pass
+
+    def with_own_input(self, declared: Declared, decl: BodyDecl) -> None:
+        """A model that says what its input is (`input = image(3, 224, 224)`) is followed without a train."""
+        shape = input_shape(self.evaluator, decl, Scope(declared.module))
+        if shape is not None:
+            model = Elaborator(self.evaluator).model(self.with_defaults(declared), shape, decl.name.span)
+            if model is not None:
+                self.checked.models.setdefault(declared, model)
 
     def with_defaults(self, declared: Declared) -> Instance:
         """The declaration called without arguments."""
@@ -171,6 +180,8 @@ class _Checker:
                 self.follow(info.fields[name], info.fields.span(name, span))
             self.evaluator.budget.leave()
             self.open.pop()
+            if info.model is not None and isinstance(named := info.fields["model"], Instance) and not named.args:
+                self.checked.models[named.declared] = info.model
             self.checked.trains[instance] = info
         return self.checked.trains[instance]
 

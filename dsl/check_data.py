@@ -16,7 +16,7 @@ from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import CallExpr, DataDecl, DataType
+from mfc.dsl.syntax import BodyDecl, CallExpr, DataDecl, DataType, FieldStmt, Name
 from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.types import BOOL, Unknown
 from mfc.dsl.values import ComponentValue, Instance, Shape
@@ -28,6 +28,9 @@ ARGUMENTS = {
     "next_token": [Slot("seq_len", COUNT, False, 72), Slot("backwards", BOOL, False, False)],
 }
 """What the types of inputs and targets can be given."""
+
+OF_MODEL = {"image": ("channels", "height", "width")}
+"""What a model's own `input` can be, with its sizes."""
 
 
 def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataInfo:
@@ -77,6 +80,24 @@ def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what:
     call = CallExpr(written.name, written.arguments, written.span)
     bind(evaluator, Signature(name, ARGUMENTS.get(name, [])), call, scope, Scope(scope.module))
     return name
+
+
+def input_shape(evaluator: Evaluator, decl: BodyDecl, scope: Scope) -> Shape | None:
+    """The shape of a batch as the field `input` of a model gives it: `image(3, 224, 224)`."""
+    field = next((s for s in decl.body if isinstance(s, FieldStmt) and s.name.text == "input"), None)
+    if field is None:
+        return None
+    call = field.value
+    if isinstance(call, CallExpr) and isinstance(call.callee, Name) and call.callee.text in OF_MODEL:
+        slots = [Slot(name, COUNT, True) for name in OF_MODEL[call.callee.text]]
+        bound = bind(evaluator, Signature(call.callee.text, slots), call, scope, scope)
+        sizes = tuple(bound.args.values())
+        return (BATCH, *sizes) if all(isinstance(size, int) for size in sizes) else None
+    evaluator.diagnostics.add(
+        "E0511", call.span, "the input of a model is not of a known type", "unknown input type",
+        help="write `input = image(3, 224, 224)`: channels, height, width",
+    )  # fmt: skip
+    return None
 
 
 def _transforms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from mfc.dsl import ir
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.check import check
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
-from mfc.dsl.plan import CodeHash, plan
+from mfc.dsl.plan import CodeHash, loading, plan
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
 from mfc.dsl.typed import Checked
@@ -31,7 +32,17 @@ class Compiled:
     def plan(self, code_hash: CodeHash, targets: Iterable[str] = ()) -> ir.Plan:
         """The stages of a spec without errors."""
         assert not self.errors
-        return plan(self.checked, self.program.entry.file.source.name, code_hash, tuple(targets))
+        entry = self.program.entry
+        folder = posixpath.dirname(entry.path)
+        return plan(self.checked, entry.file.source.name, folder, code_hash, tuple(targets))
+
+    def names(self) -> list[str]:
+        """The declarations that can be targets of a run."""
+        return [i.name for i in (*self.checked.data, *self.checked.trains, *self.checked.others)]
+
+    def loading(self, data: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """How batches of a data block are drawn: what decides them, and what only places them."""
+        return loading(self.checked, data, posixpath.dirname(self.program.entry.path))
 
 
 def compile(

@@ -6,11 +6,12 @@ device) and what only looks on (metrics, progress) goes into `placing` and is no
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mfc.dsl import ir
+from mfc.dsl import ir, want
 from mfc.dsl.lower import lower
 from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TrainInfo
 from mfc.dsl.types import PATH
@@ -18,13 +19,21 @@ from mfc.dsl.values import ComponentValue, Instance, Weights
 
 CodeHash = Callable[[Iterable[str]], str]
 
-RUNNERS = {
-    "files": "mfc.runtime.data.files:list_files",
-    "items": "mfc.runtime.data.items:list_items",
-    "packed": "mfc.runtime.data.pack:pack",
-    "train": "mfc.runtime.training.train:train_stage",
+CODE = {
+    "files": ("mfc.runtime.data.files:list_files",),
+    "items": ("mfc.runtime.data.items:list_items",),
+    "packed": ("mfc.runtime.data.pack:pack",),
+    "train": (
+        "mfc.runtime.data.batch_pipeline:BatchPipeline",
+        "mfc.runtime.data.loaders:DataLoaders",
+        "mfc.runtime.models:build_model",
+        "mfc.runtime.optim.optimizers:adam",
+        "mfc.runtime.training.callbacks.scheduling:Scheduling",
+        "mfc.runtime.training.learner:Learner",
+    ),
 }
-"""The function that carries out each kind of stage: what it can reach is part of the stage's code."""
+"""The definitions that decide the result of each kind of stage, whatever its recipe names. What only watches a
+training (progress, history, checkpoints) is not among them."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +43,29 @@ class NotRunnable(Exception):
     what: str
 
 
-def plan(checked: Checked, spec: str, code_hash: CodeHash, targets: Sequence[str] = ()) -> ir.Plan:
+def plan(
+    checked: Checked, spec: str, folder: str, code_hash: CodeHash, targets: Sequence[str] = ()
+) -> ir.Plan:
     """The stages that `targets` (names of declarations; all trainings if there are none) need, in an order in
-    which they can run.
+    which they can run. Relative paths start from `folder`.
 
     Raises:
         NotRunnable: a target's kind of data or declaration has no stages in this version.
         KeyError: no declaration of that name can be run.
     """
-    planner = _Planner(checked, code_hash)
+    planner = _Planner(checked, code_hash, folder)
     for instance in _wanted(checked, targets):
         planner.add(instance)
     stages = tuple(planner.stages.values())
     waits = sorted({fact for stage in stages for fact in _facts(stage.recipe)})
     return ir.Plan(spec, stages, tuple(waits))
+
+
+def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How batches of a data block are drawn: what decides them, and what only places them. Raises KeyError."""
+    info = {i.name: d for i, d in checked.data.items()}[data]
+    recipe, placing = _Planner(checked, lambda targets: "", folder).loading(info)
+    return lower(recipe), lower(placing)
 
 
 def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
@@ -62,6 +80,7 @@ def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
 class _Planner:
     checked: Checked
     code_hash: CodeHash
+    folder: str
     stages: dict[str, ir.Stage] = field(default_factory=dict)
 
     def add(self, instance: Instance) -> tuple[str, ...]:
@@ -81,10 +100,18 @@ class _Planner:
         inputs: Sequence[str],
     ) -> str:
         if name not in self.stages:
+            placing = dict(placing) | {"reads": sorted(set(_read(recipe, self.folder)))}
             recipe, placing = lower(recipe), lower(placing)
-            code = self.code_hash([RUNNERS[kind], *sorted(set(_targets(recipe)))])
+            code = self.code_hash([*CODE[kind], *sorted(set(_targets(recipe)))])
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
+
+    def placed(self, value: Any) -> Any:
+        """A component whose paths start from the folder of the spec."""
+        if not isinstance(value, ComponentValue):
+            return value
+        args = {k: _absolute(v, self.folder) if k in _paths(value) else v for k, v in value.args.items()}
+        return replace(value, args=args)
 
     # ── data ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,7 +123,7 @@ class _Planner:
             )
         fields, name = data.fields, data.instance.name
         source = _unplaced(fields["source"])
-        where = {"source": fields["source"]}
+        where = {"source": self.placed(fields["source"])}
         files = self.stage("files", f"{name}.files", {"source": source}, where, ())
         recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
         items = self.stage("items", f"{name}.items", recipe, {}, (files,))
@@ -116,14 +143,12 @@ class _Planner:
     def loading(self, data: DataInfo) -> tuple[dict[str, Any], dict[str, Any]]:
         """How a training draws its batches: what decides them, and what does not."""
         fields = data.fields
-        recipe = {k: fields[k] for k in ("batch_transforms", "batch_size", "item_transforms", "on_error")}
-        recipe |= {
-            "source": _unplaced(fields["source"]),
-            "target": data.target,
-            "shape": data.item,
-            "name": data.instance.name,
-        }
-        return recipe, {"source": fields["source"], "workers": fields["workers"]}
+        recipe = {k: fields[k] for k in ("batch_transforms", "batch_size")}
+        recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}
+        if not can_pack(data):
+            recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
+            recipe |= {"on_error": fields["on_error"]}
+        return recipe, {"source": self.placed(fields["source"]), "workers": fields["workers"]}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,12 +216,36 @@ def _draws(value: Any) -> bool:
     return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
+def _paths(value: ComponentValue) -> set[str]:
+    """The arguments of a component that say where something lies."""
+    return {p.name for p in value.info.parameters if PATH in want.members(p.type)}
+
+
 def _unplaced(value: Any) -> Any:
     """A component without the arguments that only say where things lie."""
     if not isinstance(value, ComponentValue):
         return value
-    paths = {p.name for p in value.info.parameters if p.type == PATH}
-    return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
+    return replace(value, args={k: v for k, v in value.args.items() if k not in _paths(value)})
+
+
+def _absolute(path: Any, folder: str) -> Any:
+    return path if not isinstance(path, str) or path.startswith("~") else posixpath.join(folder, path)
+
+
+def _read(value: Any, folder: str) -> Iterator[str]:
+    """The files that the components of a recipe read, such as a list of validation items: their content counts."""
+    match value:
+        case ComponentValue():
+            for name, argument in value.args.items():
+                if name in _paths(value) and isinstance(argument, str):
+                    yield _absolute(argument, folder)
+                yield from _read(argument, folder)
+        case Mapping():
+            for item in value.values():
+                yield from _read(item, folder)
+        case list():
+            for item in value:
+                yield from _read(item, folder)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,0 +1,64 @@
+"""mfc compiles `.mfs` specs of training jobs: it checks them before anything runs, and runs what is not up to date.
+
+    spec = mfc.load("cifar10.mfs", size=64)   # never raises for a bad spec: spec.diagnostics
+    job = mfc.compile(spec)                   # raises mfc.SpecError, which carries the diagnostics
+    dls = job.build("cifar")                  # DataLoaders
+    net = job.build("net")                    # torch.nn.Module
+    run = job.run(device="cuda")              # every stage that is not up to date
+    run["fit"].history
+
+Components of one's own are written with the decorators here (`mfc.layer`, `mfc.loss`, ...), `mfc.In` and
+`mfc.Range`; see `mfc.runtime.component`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfc.dsl.diagnostics import Diagnostic as Diagnostic
+    from mfc.job import Job as Job
+    from mfc.job import Run as Run
+    from mfc.job import Trained as Trained
+    from mfc.runtime.component import In as In
+    from mfc.runtime.component import Range as Range
+    from mfc.runtime.errors import RunError as RunError
+    from mfc.runtime.errors import RunInterrupted as RunInterrupted
+    from mfc.spec import Spec as Spec
+    from mfc.spec import SpecError as SpecError
+    from mfc.spec import load as load
+
+_HOMES = {
+    "Diagnostic": "mfc.dsl.diagnostics",
+    "Job": "mfc.job",
+    "Run": "mfc.job",
+    "RunError": "mfc.runtime.errors",
+    "RunInterrupted": "mfc.runtime.errors",
+    "Spec": "mfc.spec",
+    "SpecError": "mfc.spec",
+    "Trained": "mfc.job",
+    "load": "mfc.spec",
+}
+
+
+def compile(spec: Spec) -> Job:
+    """The job that a spec describes. Raises SpecError, which carries the diagnostics, where it has errors."""
+    return spec.compile()
+
+
+def run(spec: Spec | str | os.PathLike[str], **settings: Any) -> Run:
+    """Loads, compiles and runs a spec, with values for its params. See `Job.run` for what more can be said."""
+    from mfc.spec import Spec, load
+
+    return compile(spec if isinstance(spec, Spec) else load(spec, **settings)).run()
+
+
+def __getattr__(name: str) -> Any:
+    """Names are fetched from where they live when they are used, so that `import mfc` is quick."""
+    home = _HOMES.get(name, "mfc.runtime.component")
+    try:
+        return getattr(import_module(home), name)
+    except AttributeError:
+        raise AttributeError(f"module 'mfc' has no attribute '{name}'") from None

@@ -1,0 +1,159 @@
+"""Runs a plan: finds out which stages are up to date, carries out the others, and binds what the data tells.
+
+What must wait for the data, such as the number of classes, is not known to the first plan. Once the items are
+there, the spec is compiled again with the facts, and the stages after them are taken from that plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from mfc import stages
+from mfc.dsl import ir
+from mfc.dsl.codehash import CodeIndex
+from mfc.runtime.errors import RunError
+from mfc.runtime.hashcache import digest_file
+from mfc.runtime.store import Record, Store, explain, record, versions
+from mfc.spec import Spec, SpecError
+from mfc.stages import Means
+
+if TYPE_CHECKING:
+    from mfc.runtime.training.learner import Learner
+
+State: TypeAlias = Literal["up to date", "to run", "waiting"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a stage stands: whether its result is there, and if not, why it has to run. One that is waiting
+    depends on a stage that has to run before it is known whether it has to."""
+
+    stage: ir.Stage
+    state: State
+    reasons: Sequence[str] = ()
+    folder: Path | None = None
+
+
+@dataclass
+class Driver:
+    """Goes through the stages that `targets` need, in order.
+
+    `say` gets a line for each stage that runs.
+    """
+
+    spec: Spec
+    store: Store
+    means: Means
+    targets: Sequence[str] = ()
+    say: Callable[[str], None] = lambda line: None
+    folders: dict[str, Path] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
+    learners: dict[str, Learner] = field(default_factory=dict)
+    _digests: dict[str, str] = field(default_factory=dict)
+    _index: CodeIndex = field(default_factory=CodeIndex)
+    _versions: Mapping[str, str] = field(default_factory=versions)
+
+    @property
+    def name(self) -> str:
+        """What the store calls the spec: its path from the folder that the store is in."""
+        return Path(os.path.relpath(self.spec.path, self.store.folder.parent)).as_posix()
+
+    def plan(self) -> ir.Plan:
+        """The plan as far as it is known now."""
+        return self.spec.compiled.plan(self._index.hash, self.targets)
+
+    def look(self) -> Iterator[Status]:
+        """Where each stage stands. Nothing is run but the listing of files."""
+        return self._walk(execute=False)
+
+    def run(self) -> Iterator[Status]:
+        """Runs every stage that is not up to date; gives each one's status before it ran.
+
+        Raises:
+            SpecError: the data is not what the spec takes it for, such as another number of classes.
+            RunError, RunInterrupted: a stage could not be carried out.
+        """
+        return self._walk(execute=True)
+
+    def bind(self) -> None:
+        """Lists and labels the data of all targets, and compiles the spec again with what that tells."""
+        for _ in self._data(execute=True):
+            pass
+
+    def _walk(self, execute: bool) -> Iterator[Status]:
+        yield from self._data(execute)
+        for stage in self.plan():
+            if stage.kind not in ("files", "items"):
+                yield self._step(stage, execute)
+
+    def _data(self, execute: bool) -> Iterator[Status]:
+        plan = self.plan()
+        for stage in plan:
+            if stage.kind in ("files", "items"):
+                yield self._step(stage, execute)
+        if plan.waits_for and all(name in self.facts for name in plan.waits_for):
+            self.spec = self.spec.with_facts(self.facts)
+            if not self.spec.ok:
+                raise SpecError(self.spec.diagnostics)
+
+    def _step(self, stage: ir.Stage, execute: bool) -> Status:
+        listing = stages.scan(stage, self.store.digests) if stage.kind == "files" else None
+        if not all(name in self._digests for name in stage.inputs):
+            return Status(
+                stage, "waiting", [f"for {name}" for name in stage.inputs if name not in self._digests]
+            )
+        made_of = self._record(stage, {} if listing is None else {"content": listing.fingerprint()})
+        artifact = self.store.lookup(stage.name, made_of.key)
+        reasons: list[str] = []
+        if artifact is None:
+            reasons = explain(self.store.last(self.name, stage.name), made_of)
+            if not execute and listing is None:
+                return Status(stage, "to run", reasons or ["its result is gone"])
+            self.say(f"{stage.name}: {'; '.join(reasons) or 'its result is gone'}")
+            with self.store.writing(stage.name, made_of.key) as result:
+                if listing is not None:
+                    listing.save(result.folder)
+                else:
+                    self._execute(stage, result)
+            artifact = result.artifact
+            assert artifact is not None
+        if execute:
+            self.store.remember(self.name, made_of)
+        self.folders[stage.name] = artifact.folder
+        self._digests[stage.name] = artifact.digest
+        if stage.kind == "items":
+            self.facts |= stages.facts(stage, artifact.folder)
+        return Status(stage, "to run" if reasons else "up to date", reasons, artifact.folder)
+
+    def _record(self, stage: ir.Stage, observed: Mapping[str, str]) -> Record:
+        """What a stage's key is made of: its inputs, the files it reads, and the code of each of its components."""
+        inputs = {name: self._digests[name] for name in stage.inputs} | dict(observed)
+        inputs |= {f"file {Path(path).name}": _digest(path) for path in stage.placing["reads"]}
+        calls = [node for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
+        codes = {call.name: self._index.hash([call.target]) for call in calls}
+        return record(stage, inputs, self._versions, codes)
+
+    def _execute(self, stage: ir.Stage, result: Any) -> None:
+        match stage.kind:
+            case "items":
+                stages.run_items(stage, self.folders, result.folder)
+            case "packed":
+                stages.run_packed(stage, self.folders, result.folder, self.means, lambda done, total: None)
+            case "train":
+                work = result.partial
+                self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)
+                for path in sorted(work.iterdir()):
+                    path.rename(result.folder / path.name)
+                result.depends_on("model.safetensors")
+
+
+def _digest(path: str) -> str:
+    file = Path(path).expanduser()
+    try:
+        return digest_file(file).hex()
+    except OSError as error:
+        raise RunError("R0304", f"can't read `{file}`: {(error.strerror or str(error)).lower()}") from error

@@ -1,0 +1,176 @@
+"""A spec without errors, ready to be looked at, built from or run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mfc import stages
+from mfc.driver import Driver, Status
+from mfc.dsl import ir
+from mfc.runtime.errors import RunError
+from mfc.runtime.store import Store, store_folder
+from mfc.spec import Spec
+from mfc.stages import Means
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mfc.runtime.data.loaders import DataLoaders
+    from mfc.runtime.training.learner import Learner
+    from mfc.runtime.training.predict import Prediction
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a train: its history, its folder, and its learner, built again where this process did not
+    train it."""
+
+    stage: ir.Stage
+    folder: Path
+    inputs: Mapping[str, Path] = field(repr=False)
+    means: Means = field(repr=False)
+    trained: Learner | None = field(default=None, repr=False)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One record an epoch: `epoch`, `train_loss`, `valid_loss`, the metrics, `seconds`, `lr`."""
+        return [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights, a safetensors file."""
+        return self.folder / "model.safetensors"
+
+    @cached_property
+    def learner(self) -> Learner:
+        """The learner with the trained model."""
+        return self.trained or stages.restore(self.stage, self.inputs, self.folder, self.means)
+
+    def predict(self, path: str | Path) -> Prediction:
+        """What the model says of one image file, prepared as the validation items were."""
+        return stages.predict(self.stage, self.learner, Path(path))
+
+
+@dataclass(frozen=True)
+class Run(Mapping[str, Trained]):
+    """What a run left: the result of each train by its name, and the status of each stage before it ran."""
+
+    trains: Mapping[str, Trained]
+    statuses: Sequence[Status]
+
+    def __getitem__(self, name: str) -> Trained:
+        return self.trains[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.trains)
+
+    def __len__(self) -> int:
+        return len(self.trains)
+
+    @property
+    def ran(self) -> list[str]:
+        """The stages that were not up to date."""
+        return [status.stage.name for status in self.statuses if status.state != "up to date"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A compiled spec. `store` is the folder that holds results; `.mfc` beside the spec by default."""
+
+    spec: Spec
+    store_folder: Path | None = None
+
+    @property
+    def store(self) -> Store:
+        return Store(self.store_folder or store_folder(self.spec.path))
+
+    def plan(self, targets: Sequence[str] = ()) -> ir.Plan:
+        """The stages, with placeholders for what only the data tells."""
+        return self._driver(Means(), targets).plan()
+
+    def status(self, targets: Sequence[str] = ()) -> list[Status]:
+        """Where each stage stands and why. Files are listed; nothing else is run.
+
+        Raises:
+            RunError: the data can't be read.
+            SpecError: the data is not what the spec takes it for.
+        """
+        return list(self._driver(Means(), targets).look())
+
+    def run(
+        self,
+        targets: Sequence[str] = (),
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        progress: bool = True,
+        stream: TextIO | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> Run:
+        """Runs every stage that is not up to date.
+
+        Args:
+            targets: names of declarations, with what they need; all trainings if there are none.
+            device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
+            workers: processes that load items; as the spec says by default.
+            progress: whether to show a bar, or lines where there is no terminal.
+            stream: where progress and notes go, standard error by default.
+            say: gets a line for each stage that runs, with the reasons.
+
+        Raises:
+            RunError: something that a user can mend went wrong; what was finished is kept.
+            SpecError: the data is not what the spec takes it for.
+            RunInterrupted: Ctrl-C; the next run goes on from the last finished epoch.
+        """
+        means = Means(device, workers, progress, stream)
+        driver = self._driver(means, targets, say)
+        statuses = list(driver.run())
+        trains = {}
+        for status in statuses:
+            if status.stage.kind == "train":
+                learner = driver.learners.get(status.stage.name)
+                folder = driver.folders[status.stage.name]
+                result = Trained(status.stage, folder, driver.folders, means, learner)
+                trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
+        return Run(trains, statuses)
+
+    def build(self, name: str, *, device: str = "cpu") -> DataLoaders | nn.Module:
+        """A data block's loaders, or a model with fresh weights, as the train that uses them sees them.
+
+        Raises:
+            KeyError: nothing of that name can be built.
+        """
+        from mfc.runtime.training.device import choose_device
+
+        driver = self._driver(Means(device, progress=False), ())
+        checked = self.spec.compiled.checked
+        if any(i.name == name for i in checked.data):
+            driver.targets = [name]
+            for _ in driver.run():
+                pass
+            loading, placing = driver.spec.compiled.loading(name)
+            where = choose_device(device)
+            return stages.data_loaders(
+                loading, placing["source"], driver.folders, 42, name, where, placing["workers"]
+            )
+        if name not in {declared.name for declared in checked.models}:
+            raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
+        driver.bind()
+        stack = next(m.stack for d, m in driver.spec.compiled.checked.models.items() if d.name == name)
+        return stages.module(stack, [], 42, name)
+
+    def _driver(
+        self, means: Means, targets: Sequence[str], say: Callable[[str], None] = lambda line: None
+    ) -> Driver:
+        known = self.spec.compiled.names()
+        for target in targets:
+            if target not in known:
+                raise RunError(
+                    "R0201", f"the spec declares no `{target}`", help=f"there are {', '.join(known)}"
+                )
+        return Driver(self.spec, self.store, means, targets, say)

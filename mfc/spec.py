@@ -1,0 +1,127 @@
+"""Specs as Python sees them: a file with the values of its params, and what the compiler says about both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.compiler import Compiled, compile
+from mfc.dsl.diagnostics import Diagnostic
+from mfc.dsl.source import Source
+
+if TYPE_CHECKING:
+    from mfc.job import Job
+
+MAX_BYTES = 8_000_000
+"""A file larger than this is no spec; it is cut off, and the parser says that it is too long."""
+
+
+class SpecError(Exception):
+    """A spec has errors. `diagnostics` holds them with everything else that was found; `str` shows them all."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = list(diagnostics)
+        super().__init__(diagnostics)
+
+    def __str__(self) -> str:
+        from mfc.dsl.render import render
+
+        return "\n\n".join(render(diagnostic) for diagnostic in self.diagnostics)
+
+
+class DiskFiles:
+    """The files of a spec on disk: `root` is the folder that imports may not leave."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.as_posix()
+        self.standard = Path(__file__).parent.joinpath("specs").resolve().as_posix()
+
+    def read(self, path: str) -> str:
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES).decode("utf-8-sig")
+
+    def display(self, path: str) -> str:
+        """Relative to the working folder where it lies below it."""
+        relative = os.path.relpath(path)
+        return path if relative.startswith("..") else relative
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec that was read and checked. Bad ones are specs too: see `diagnostics`."""
+
+    path: Path
+    text: str
+    settings: Mapping[str, Any]
+    root: Path
+    compiled: Compiled
+
+    @property
+    def diagnostics(self) -> Sequence[Diagnostic]:
+        """All that the compiler has to say, by file and place."""
+        return self.compiled.diagnostics
+
+    @property
+    def errors(self) -> Sequence[Diagnostic]:
+        """The diagnostics that keep the spec from being run."""
+        return self.compiled.errors
+
+    @property
+    def ok(self) -> bool:
+        """Whether the spec can be compiled to a plan."""
+        return not self.errors
+
+    def with_facts(self, facts: Mapping[str, int]) -> Spec:
+        """The spec checked again with what was found out about its data, such as `{"cifar.classes": 10}`."""
+        return _compile(self.path, self.text, self.settings, self.root, facts)
+
+    def compile(self) -> Job:
+        """The job that the spec describes. Raises SpecError."""
+        from mfc.job import Job
+
+        if not self.ok:
+            raise SpecError(self.diagnostics)
+        return Job(self)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    opening: bool = False,
+    **settings: Any,
+) -> Spec:
+    """Reads and checks a spec with values for its params. Nothing of the spec's own code is executed.
+
+    Args:
+        path: the `.mfs` file.
+        root: the folder that `import` and `use` may not leave; the folder of the spec by default.
+        opening: only look at it: a param without a value is no error.
+        settings: values of params by name.
+
+    Raises:
+        OSError: the file can't be read. What is wrong inside it is no exception: see `Spec.diagnostics`.
+    """
+    file = Path(path).absolute()
+    folder = Path(root).absolute() if root is not None else file.parent
+    raw = file.read_bytes()[:MAX_BYTES]
+    text = raw.decode("utf-8-sig", errors="replace")
+    return _compile(file, text, settings, folder, {}, opening)
+
+
+def _compile(
+    path: Path,
+    text: str,
+    settings: Mapping[str, Any],
+    root: Path,
+    facts: Mapping[str, int],
+    opening: bool = False,
+) -> Spec:
+    files = DiskFiles(root)
+    source = Source(files.display(path.as_posix()), text)
+    compiled = compile(source, path.as_posix(), files, builtin_catalog(), settings, facts, opening)
+    return Spec(path, text, settings, root, compiled)

@@ -1,0 +1,170 @@
+"""Carries out stages: hands the recipe of each to the part of the runtime that does it.
+
+torch is imported by those functions that need it, so that a run with nothing to do is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mfc.dsl import ir
+from mfc.runtime.build import build
+from mfc.runtime.data.files import Listing, list_files
+from mfc.runtime.data.items import Items, list_items
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mfc.runtime.data.loaders import DataLoaders
+    from mfc.runtime.hashcache import HashCache
+    from mfc.runtime.training.learner import Learner
+
+Folders = Mapping[str, Path]
+"""Where the results of stages lie, by the stages' names."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run is carried out with; none of it decides a result.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        workers: processes that load items; None for what the spec says.
+        progress: whether to show it.
+        stream: where progress and notes go; standard error if None.
+    """
+
+    device: str = "auto"
+    workers: int | None = None
+    progress: bool = True
+    stream: TextIO | None = None
+
+
+def scan(stage: ir.Stage, cache: Callable[[Any], HashCache]) -> Listing:
+    """What the source of a `files` stage holds now."""
+    source = build(stage.placing["source"])
+    return list_files(source, cache(source))
+
+
+def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:
+    recipe = stage.recipe
+    listing = Listing.load(inputs[stage.inputs[0]])
+    split, label = build(recipe["split"]), build(recipe["label"])
+    list_items(listing, split, label, recipe["target"], recipe["vocab"]).save(out)
+
+
+def facts(stage: ir.Stage, folder: Path) -> dict[str, int]:
+    """What an `items` stage found out that specs may ask for: `{"cifar.classes": 10}`."""
+    name = stage.name.removesuffix(".items")
+    return {f"{name}.{k}": v for k, v in Items.load(folder).facts().items() if isinstance(v, int)}
+
+
+def run_packed(
+    stage: ir.Stage, inputs: Folders, out: Path, means: Means, show: Callable[[int, int], None]
+) -> None:
+    from mfc.runtime.data.pack import pack
+
+    recipe, placing = stage.recipe, stage.placing
+    items = Items.load(inputs[stage.inputs[1]])
+    workers = means.workers if means.workers is not None else placing["workers"]
+    transforms = build(recipe["item_transforms"])
+    pack(build(placing["source"]), items.paths, transforms, out, recipe["on_error"], workers or None, show)
+
+
+def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Learner:
+    """Trains, or goes on where `out` holds the checkpoint of an interrupted training."""
+    from mfc.runtime.training.train import train_stage
+
+    parts = training(stage, inputs, means)
+    before = next(
+        (inputs[name] for name in stage.inputs if name.startswith(f"{stage.recipe['train']}.")), None
+    )
+    return train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
+
+
+def training(stage: ir.Stage, inputs: Folders, means: Means) -> dict[str, Any]:
+    """The parts of a training, built from its recipe."""
+    from mfc.runtime.models import parameter_groups
+    from mfc.runtime.training.device import choose_device
+    from mfc.runtime.training.learner import Phase
+
+    recipe, placing = stage.recipe, stage.placing
+    device = choose_device(means.device)
+    seed, name = recipe["seed"], recipe["train"]
+    model = module(recipe["model"], build_weights(recipe["weights"], inputs), seed, name)
+    workers = means.workers if means.workers is not None else placing["data"]["workers"]
+    source = placing["data"]["source"]
+    return {
+        "model": model,
+        "dls": data_loaders(recipe["data"], source, inputs, seed, name, device, workers),
+        "loss": build(recipe["loss"]),
+        "optimizer": build(recipe["optimizer"]),
+        "phases": [Phase(recipe["epochs"], build(recipe["schedule"]), recipe["freeze_to"], stage.name)],
+        "metrics": build(placing["metrics"]),
+        "callbacks": [*build(recipe["callbacks"]), *build(placing["callbacks"])],
+        "groups": parameter_groups(model),
+        "seed": seed,
+        "stage": name,
+        "device": device,
+    }
+
+
+def data_loaders(
+    data: Mapping[str, Any],
+    source: ir.Call,
+    inputs: Folders,
+    seed: int,
+    stage: str,
+    device: torch.device,
+    workers: int | None = None,
+) -> DataLoaders:
+    """The loaders of a data block as a training with a seed sees it."""
+    from mfc.runtime.data.batch_pipeline import BatchPipeline
+    from mfc.runtime.data.loaders import DataLoaders
+    from mfc.runtime.data.pack import Packed
+
+    items = Items.load(inputs[f"{data['name']}.items"])
+    transforms = build(data["batch_transforms"])
+    channels = data["shape"][0]
+    packed = inputs.get(f"{data['name']}.packed")
+    return DataLoaders(
+        items,
+        Packed.load(packed) if packed else build(source),
+        BatchPipeline(transforms, seed, stage, channels, training=True),
+        BatchPipeline(transforms, seed, stage, channels, training=False),
+        data["batch_size"],
+        () if packed else build(data["item_transforms"]),
+        seed,
+        stage,
+        device,
+        workers,
+        "stop" if packed else data["on_error"],
+    )
+
+
+def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Module:
+    """A model with its first weights: torch's own initialisation, then what `weights` says, in order."""
+    import torch
+
+    from mfc.runtime.models import build_model
+    from mfc.runtime.streams import Stream
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(Stream(seed, stage, "init").torch_seed())
+        model = build_model(stack)
+    for position, initialize in enumerate(weights):
+        initialize(model, Stream(seed, stage, f"weights {position}"))
+    return model
+
+
+def build_weights(weights: list[Any], inputs: Folders) -> list[Any]:
+    """The initialisers of a training; weights of another one come from its folder."""
+    from mfc.runtime.initializers import from_training
+
+    return [
+        from_training(inputs[w.stage], w.group) if isinstance(w, ir.Trained) else build(w) for w in weights
+    ]
