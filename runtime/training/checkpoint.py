@@ -1,0 +1,187 @@
+"""Checkpoints: all of a training's state as plain files, of which the last good one always survives.
+
+A checkpoint is a folder `checkpoint-N` (N epochs are finished) with `model.safetensors`, `state.safetensors`
+(the tensors of optimizer and callbacks) and `state.json` (everything else, which names those tensors). It is
+written under a temporary name, flushed to the disk and renamed; only then is the one before it removed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mfc.runtime import disk
+from mfc.runtime.errors import RunError
+from mfc.runtime.training.events import Callback
+
+FORMAT = 1
+
+
+class Checkpoint(Callback):
+    """Keeps the state after every epoch in the Learner's folder, the last one only, together with the
+    `environment` that it came from."""
+
+    order = -100  # the last at after_epoch: all other callbacks have updated themselves
+
+    def __init__(self, environment: Mapping[str, Any]) -> None:
+        self.environment = dict(environment)
+
+    def after_epoch(self) -> None:
+        assert self.learner.folder is not None
+        state = self.learner.state_dict() | {"environment": self.environment}
+        save(self.learner.folder, state, self.learner.done.epochs)
+
+
+def save(folder: Path, state: Mapping[str, Any], epochs: int) -> Path:
+    """Writes `folder/checkpoint-<epochs>` and removes older ones. Raises RunError as `disk.writes` does."""
+    rest, tensors = _pack({key: value for key, value in state.items() if key != "model"})
+    text = json.dumps({"format": FORMAT, **rest}, indent=1).encode()
+    needed = len(text) + sum(t.nbytes for t in (*state["model"].values(), *tensors.values()))
+    final = folder / f"checkpoint-{epochs}"
+    temporary = folder / f".{final.name}.tmp"
+    with writes(final, needed):
+        for stale in folder.glob(".checkpoint-*.tmp"):
+            disk.remove(stale)
+        temporary.mkdir(parents=True)
+        try:
+            _save(temporary / "model.safetensors", state["model"])
+            _save(temporary / "state.safetensors", tensors)
+            (temporary / "state.json").write_bytes(text)
+            disk.flush(temporary / "state.json")
+            disk.flush(temporary)
+            disk.remove(final)
+            temporary.rename(final)
+            disk.flush(folder)
+        finally:
+            disk.remove(temporary)
+    for older in _all(folder):
+        if older != final:
+            disk.remove(older)
+    return final
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint in a run's folder."""
+    found = _all(folder)
+    return found[-1] if found else None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The state that `save` wrote, on the CPU.
+
+    Raises:
+        RunError: R0310 if a file of it is missing or damaged, or of a later format.
+    """
+    try:
+        data = json.loads((path / "state.json").read_text())
+        if data.pop("format") > FORMAT:
+            raise RunError("R0310", f"{path} was written by a newer version of mfc", help="update mfc")
+        state = _unpack(data, read_tensors(path / "state.safetensors"))
+        state["model"] = read_tensors(path / "model.safetensors")
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        message = f"the checkpoint {path} can't be read: {error}"
+        raise RunError("R0310", message, help="remove it to start the training anew") from error
+    return state
+
+
+def _all(folder: Path) -> list[Path]:
+    found = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
+    return sorted(found, key=lambda p: int(p.name.removeprefix("checkpoint-")))
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def writes(path: Path, needed: int) -> Iterator[None]:
+    """`disk.writes`, whose error for a full disk also says how many bytes are needed and how many free."""
+    try:
+        with disk.writes(path):
+            yield
+    except RunError as error:
+        if error.code == "R0301":
+            standing = next(p for p in path.parents if p.exists())
+            free = shutil.disk_usage(standing).free
+            error.notes.insert(0, f"{needed:,} bytes are needed, {free:,} are free")
+        raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """A safetensors file, whole or not at all. Raises RunError."""
+    with writes(path, sum(t.nbytes for t in tensors.values())), disk.replacing(path) as temporary:
+        _save(temporary, tensors)
+
+
+def _save(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Of tensors that are one (tied weights) the first is written; the others' names go to the metadata."""
+    first: dict[tuple[Any, ...], str] = {}
+    unique: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and place in first:
+            aliases[name] = first[place]
+        else:
+            first[place] = name
+            whole = tensor.detach().cpu().contiguous()
+            # The format refuses tensors that share memory, as views into one flat buffer do.
+            unique[name] = whole if whole.untyped_storage().nbytes() == whole.nbytes else whole.clone()
+    save_file(unique, path, metadata={"aliases": json.dumps(aliases)})
+    disk.flush(path)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """What `write_tensors` wrote, tied tensors under each of their names."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+    return tensors | {name: tensors[kept] for name, kept in aliases.items()}
+
+
+# ── nested state as JSON and tensors ────────────────────────────────────────────────────────────────────
+
+
+def _pack(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
+    """A nested state as JSON in which `{"$tensor": path}` stands for a tensor, and those tensors."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def pack(value: Any, path: str) -> Any:
+        if isinstance(value, torch.Tensor):
+            tensors[path] = value
+            return {"$tensor": path}
+        if isinstance(value, Mapping):
+            if all(isinstance(key, str) and not key.startswith("$") for key in value):
+                return {key: pack(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+            return {"$items": [[pack(k, path), pack(v, f"{path}.{k}")] for k, v in value.items()]}
+        if isinstance(value, (list, tuple)):
+            items = [pack(item, f"{path}.{i}") for i, item in enumerate(value)]
+            return items if isinstance(value, list) else {"$tuple": items}
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        kind = type(value).__name__
+        message = f"the state of `{path}` holds a {kind}, which a checkpoint can't keep"
+        raise RunError("R0209", message, help="numbers, strings, lists, dicts and tensors can be kept")
+
+    return pack(state, ""), tensors
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tensor" in value:
+        return tensors[value["$tensor"]]
+    if "$tuple" in value:
+        return tuple(_unpack(item, tensors) for item in value["$tuple"])
+    if "$items" in value:
+        return {_unpack(key, tensors): _unpack(item, tensors) for key, item in value["$items"]}
+    return {key: _unpack(item, tensors) for key, item in value.items()}

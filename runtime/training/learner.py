@@ -1,0 +1,383 @@
+"""The Learner: a model, its data, a loss and an optimizer, and the loop that trains them.
+
+The loop is `_fit` to `_step` below, drawn as a diagram in `events.py`; everything else that training can do
+is a callback. After J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning" (2020).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+
+from mfc.runtime.errors import RunError, RunInterrupted
+from mfc.runtime.streams import Stream
+from mfc.runtime.training.events import (
+    EVENTS,
+    Cancel,
+    CancelBackward,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    CancelStep,
+    CancelTrain,
+    CancelValidate,
+    check_events,
+    hooks,
+)
+from mfc.runtime.training.freezing import freeze
+from mfc.runtime.training.predict import Predictions, get_preds
+from mfc.runtime.training.signals import Interrupts
+
+ANEW = "remove the run's folder to start the training anew"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a training with a schedule of its own; `data` and `loss`, if given, replace the Learner's."""
+
+    epochs: int
+    schedule: Any = None
+    freeze_to: int = 0
+    name: str = ""
+    callbacks: tuple[Any, ...] = ()
+    data: Any = None
+    loss: Any = None
+
+
+@dataclass
+class Done:
+    """How much is finished: where a resumed run goes on."""
+
+    phase: int = 0  # index of the phase that is going on
+    phase_epochs: int = 0  # epochs finished in it
+    epochs: int = 0  # epochs finished in all
+    phase_over: bool = False  # no further epochs in this phase: all done, or a callback ended it
+
+
+class Learner:
+    """Trains `model` on `dls.train`, validates it on `dls.valid`; callbacks see and change all of it.
+
+    Args:
+        loss: `loss(pred, target)` -> scalar.
+        optimizer: factory with `create(groups)`.
+        schedule: the course of hyperparameters for phases without one of their own.
+        groups: the model's parameters in groups, first layers first; one group if not given.
+        folder: where callbacks keep their files.
+        stream: where notes to the user go, standard error if None.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dls: Any,
+        loss: Any,
+        optimizer: Any,
+        *,
+        schedule: Any = None,
+        metrics: Sequence[Any] = (),
+        callbacks: Iterable[Any] = (),
+        groups: Sequence[Sequence[nn.Parameter]] | None = None,
+        seed: int = 42,
+        stage: str = "fit",
+        folder: Path | None = None,
+        device: torch.device | str = "cpu",
+        stream: TextIO | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.forward: Callable[[Any], Any] = model
+        self.dls, self.loss_func, self.schedule, self.metrics = dls, loss, schedule, list(metrics)
+        self.groups = [list(group) for group in groups] if groups is not None else [list(model.parameters())]
+        self.optimizer_factory = optimizer
+        self.optimizer: Any = None  # made when training starts
+        self.group_of: list[int] = []  # which of `groups` each of the optimizer's is
+        self.freeze_to = 0
+        self.seed, self.stage, self.folder, self.stream = seed, stage, folder, stream
+        self.callbacks: list[Any] = []
+        self.history: list[dict[str, Any]] = []
+        self.done = Done()
+        self.phase = Phase(0)
+        self.epoch = self.batch = 0
+        self.training = False
+        self.x: Any = None
+        self.y: Any = None
+        self.items: Any = None
+        self.pred: Any = None
+        self.loss: Any = None
+        self.interrupts = Interrupts()
+        self._saved: dict[str, Any] = {}  # state that the next fit takes back
+        self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
+        self._streams = {part: Stream(seed, stage, part) for part in ("epoch", "step", "validate")}
+        self._generators = [torch.default_generator]
+        if self.device.type == "cuda":
+            index = self.device.index if self.device.index is not None else torch.cuda.current_device()
+            torch.cuda.init()
+            self._generators.append(torch.cuda.default_generators[index])
+        self._hooks: dict[str, list[Callable[[], None]]] = {}
+        self.add(*callbacks)
+
+    # ── the loop ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _fit(self) -> None:
+        self._restore()
+        while not self.done.phase_over:
+            self.epoch = self.done.epochs
+            self._reseed("epoch", self.epoch)
+            self._around("epoch", self._epoch, CancelEpoch)
+
+    def _epoch(self) -> None:
+        self._around("train", self._train, CancelTrain)
+        self._around("validate", self._validate, CancelValidate)
+
+    def _train(self) -> None:
+        self.training = True
+        self.model.train()
+        self.dls.train.set_epoch(self.epoch)
+        for number, batch in enumerate(self.dls.train):
+            self.batch, (self.x, self.y, self.items) = number, batch
+            self._reseed("step", self.epoch, self.batch)
+            self._around("batch", self._train_batch, CancelBatch)
+            if self.interrupts.received:
+                raise self._interrupted()
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        self.training = False
+        self.model.eval()
+        self._reseed("validate", self.epoch)
+        for number, batch in enumerate(self.dls.valid):
+            self.batch, (self.x, self.y, self.items) = number, batch
+            self._around("batch", self._valid_batch, CancelBatch)
+            if self.interrupts.received:
+                raise self._interrupted()
+
+    def _valid_batch(self) -> None:
+        self._call("before_pred")
+        self.pred = self.forward(self.x)
+        self._call("after_pred")
+        self._call("before_loss")
+        self.loss = self.loss_func(self.pred, self.y)
+        self._call("after_loss")
+
+    def _train_batch(self) -> None:
+        self._valid_batch()
+        self._around("backward", self._backward, CancelBackward)
+        self._around("step", self._step, CancelStep)
+
+    def _backward(self) -> None:
+        self.loss.backward()
+
+    def _step(self) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _around(self, part: str, body: Callable[[], None], cancel: type[Cancel]) -> None:
+        """One part of the loop between its two events; see `events.py` for what a cancel does."""
+        try:
+            self._call("before_" + part)
+            body()
+        except cancel:
+            pass
+        self._call_after("after_" + part)
+
+    def _call(self, event: str) -> None:
+        for hook in self._hooks[event]:
+            try:
+                hook()
+            except (Cancel, RunError):
+                raise
+            except Exception as error:
+                raise _callback_failed(hook, event, error) from error
+
+    def _call_after(self, event: str) -> None:
+        """Calls every hook of the event; the cancel of the widest reach among those raised comes last."""
+        widest: Cancel | None = None
+        for hook in self._hooks[event]:
+            try:
+                hook()
+            except Cancel as cancel:
+                widest = cancel if widest is None or cancel.reach > widest.reach else widest
+                self.done.phase_over |= isinstance(cancel, CancelFit) and event == "after_epoch"
+            except RunError:
+                raise
+            except Exception as error:
+                raise _callback_failed(hook, event, error) from error
+        if widest is not None:
+            raise widest
+
+    def add(self, *callbacks: Any) -> None:
+        """Adds callbacks for all phases; an event method that is none raises R0203."""
+        for callback in callbacks:
+            check_events(callback)
+            callback.learner = self
+        self.callbacks = sorted([*self.callbacks, *callbacks], key=lambda c: getattr(c, "order", 0))
+        self._hooks = {event: hooks(self.callbacks, event) for event in EVENTS}
+        self._hooks["after_epoch"].insert(0, self._count_epoch)
+
+    def _count_epoch(self) -> None:
+        """The first thing after an epoch, so that state taken in `after_epoch` counts it as finished."""
+        self.done.phase_epochs += 1
+        self.done.epochs += 1
+        self.done.phase_over = self.done.phase_epochs >= self.phase.epochs
+
+    def _reseed(self, part: str, *place: int) -> None:
+        """All draws until the next call follow from the place in the run, not from what was drawn before."""
+        seed = self._streams[part].torch_seed(*place)
+        for generator in self._generators:
+            generator.manual_seed(seed)
+
+    # ── phases ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def fit(self, *phases: Phase) -> None:
+        """Trains phase after phase, each with its `before_fit` and `after_fit`; the epoch count goes on.
+
+        After `load_state_dict` finished phases and epochs are left out.
+
+        Raises:
+            RunError: R0202 without training batches, R0204 where a callback fails, R0205 for a cancel outside
+                its part, R0206 and R0210 for a wrong `freeze_to`, R0404 out of memory, and callbacks' own.
+            RunInterrupted: at the end of the batch in which SIGINT or SIGTERM came.
+        """
+        if self.done.phase >= len(phases):
+            message = f"the checkpoint is of phase {self.done.phase + 1}, but the training has {len(phases)}"
+            raise RunError("R0208", message, help=ANEW)
+        with self.interrupts:
+            for index in range(self.done.phase, len(phases)):
+                if index > self.done.phase:
+                    self.done = Done(index, epochs=self.done.epochs)
+                self._fit_phase(phases[index])
+            if self.interrupts.received:
+                raise self._interrupted()
+        self.done = Done(epochs=self.done.epochs)
+
+    def _fit_phase(self, phase: Phase) -> None:
+        self.phase = phase
+        with self._replaced(phase):
+            if not len(self.dls.train):
+                raise RunError("R0202", "there is no training batch", help="lower batch_size")
+            self.done.phase_over |= self.done.phase_epochs >= phase.epochs
+            try:
+                self._around("fit", self._fit, CancelFit)
+            except BaseException as error:
+                self._call("on_exception")
+                explained = self._explained(error)
+                if explained is error:
+                    raise
+                raise explained from error
+            finally:
+                self.x = self.y = self.items = self.pred = self.loss = None
+
+    @contextmanager
+    def _replaced(self, phase: Phase) -> Iterator[None]:
+        """The phase's own data, loss and schedule in the Learner's place, and its callbacks added."""
+        outer = self.dls, self.loss_func, self.schedule, self.callbacks
+        self.dls = phase.data if phase.data is not None else self.dls
+        self.loss_func = phase.loss if phase.loss is not None else self.loss_func
+        self.schedule = phase.schedule if phase.schedule is not None else self.schedule
+        self.add(*phase.callbacks)
+        try:
+            yield
+        finally:
+            self.dls, self.loss_func, self.schedule, self.callbacks = outer
+            self.add()
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if isinstance(error, Cancel):
+            name, part = type(error).__name__, type(error).__name__.removeprefix("Cancel").lower()
+            return RunError("R0205", f"a callback raised {name} where no {part} is going on")
+        if isinstance(error, torch.OutOfMemoryError):
+            message = f"{self.device} has no memory left in epoch {self.epoch + 1}, batch {self.batch + 1}"
+            return RunError("R0404", message, help="lower batch_size, or use mixed_precision()")
+        if isinstance(error, RuntimeError) and self.interrupts.received:
+            return self._interrupted()  # Ctrl-C reaches the loader's workers too: it is their end that we saw
+        return error
+
+    def _interrupted(self) -> RunInterrupted:
+        where = f"epoch {self.epoch + 1}, batch {self.batch + 1}"
+        return RunInterrupted(f"{self.interrupts.received} stopped the training in {where}")
+
+    # ── use ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_preds(self, loader: Iterable[Any] | None = None) -> Predictions:
+        """Probabilities and labels for a loader's items, the validation data's if None."""
+        chosen = self.dls.valid if loader is None else loader
+        return get_preds(self.model, chosen, self.loss_func, self.dls.vocab, self.device)
+
+    def say(self, text: str) -> None:
+        """Tells the user something on a line of its own."""
+        print(text, file=self.stream if self.stream is not None else sys.stderr, flush=True)
+
+    # ── state ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how training goes on after the last finished epoch. The order of items and random
+        draws are no part of it: they follow from the seed and the place in the run."""
+        return {
+            "done": asdict(self.done),
+            "freeze_to": self.freeze_to,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict() if self.optimizer is not None else {},
+            "callbacks": {name: c.state_dict() for name, c in self._with_state(self.callbacks)},
+            "metrics": {name: m.state_dict() for name, m in self._with_state(self.metrics)},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back a state for the next `fit`: its place and history now, all else after `before_fit`."""
+        self.done = Done(**state["done"])
+        self.history = list(state["history"])
+        self._saved = state
+
+    def continue_from(self, state: dict[str, Any]) -> None:
+        """Goes on where another training's last phase ended, as the next phase of the same `fit` would."""
+        self.load_state_dict({**state, "done": asdict(Done(epochs=state["done"]["epochs"]))})
+        self._load_parts(state)
+        self._saved = {"optimizer": state["optimizer"], "freeze_to": state["freeze_to"]}
+
+    def _restore(self) -> None:
+        """Makes the optimizer, and puts back what `load_state_dict` was given."""
+        saved, self._saved = self._saved, {}
+        self._load_parts(saved)
+        if self.optimizer is None or self.phase.freeze_to != self.freeze_to:
+            self.freeze_to = self.phase.freeze_to
+            free = freeze(self.model, self.groups, self._trainable, self.freeze_to)
+            self.group_of = [index for index, group in enumerate(free) if group]
+            self.optimizer = self.optimizer_factory.create([{"params": free[i]} for i in self.group_of])
+        if saved.get("optimizer") and saved["freeze_to"] == self.freeze_to:
+            self.optimizer.load_state_dict(saved["optimizer"])
+
+    def _load_parts(self, state: dict[str, Any]) -> None:
+        if "model" in state:
+            try:
+                self.model.load_state_dict(state["model"])
+            except RuntimeError as error:
+                message = f"the checkpoint does not fit the model: {str(error).splitlines()[-1].strip()}"
+                raise RunError("R0208", message, help=ANEW) from error
+        for kind, objects in (("callbacks", self.callbacks), ("metrics", self.metrics)):
+            for name, thing in self._with_state(objects):
+                if name in state.get(kind, {}):
+                    thing.load_state_dict(state[kind][name])
+
+    @staticmethod
+    def _with_state(objects: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+        """Those that have a `state_dict`, with a name each: the class's, counted from the second on."""
+        seen: dict[str, int] = {}
+        for thing in objects:
+            name = type(thing).__name__
+            seen[name] = seen.get(name, 0) + 1
+            if hasattr(thing, "state_dict"):
+                yield name if seen[name] == 1 else f"{name}_{seen[name]}", thing
+
+
+def _callback_failed(hook: Any, event: str, error: Exception) -> RunError:
+    name = type(hook.__self__).__name__ if hasattr(hook, "__self__") else repr(hook)
+    return RunError("R0204", f"callback `{name}` failed in {event}: {type(error).__name__}: {error}")

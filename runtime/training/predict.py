@@ -1,0 +1,65 @@
+"""What a trained model says of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for the items of a loader, in its order, on the CPU.
+
+    Attributes:
+        probabilities: float32 `n classes ...` (or the values themselves, for value targets).
+        decoded: the predicted targets: class indices `n ...`, bool `n classes`, or values.
+        targets: the true targets, or None where the loader has none.
+        items: int64 ids `n`.
+        vocab: names of the classes.
+    """
+
+    probabilities: torch.Tensor
+    decoded: torch.Tensor
+    targets: torch.Tensor | None
+    items: torch.Tensor
+    vocab: Sequence[str]
+
+    @property
+    def labels(self) -> list[Any]:
+        """The decoded targets by name: one label an item, or a list of them; values stay numbers."""
+        if self.decoded.dtype is torch.bool:
+            return [[name for name, there in zip(self.vocab, row) if there] for row in self.decoded.tolist()]
+        if self.decoded.is_floating_point() or not self.vocab:
+            return self.decoded.tolist()
+        return [self.vocab[index] for index in self.decoded.tolist()]
+
+
+def get_preds(
+    model: nn.Module, loader: Iterable[Any], loss: Any, vocab: Sequence[str], device: torch.device
+) -> Predictions:
+    """Predictions of a model in evaluation mode, with the meaning that `loss` gives to outputs."""
+    training = model.training
+    model.eval()
+    outputs, targets, items = [], [], []
+    try:
+        with torch.no_grad():
+            for x, y, ids in loader:
+                outputs.append(model(x.to(device)).float().cpu())
+                items.append(ids.cpu())
+                if y is not None:
+                    targets.append(y.cpu())
+    finally:
+        model.train(training)
+    pred = torch.cat(outputs)
+    activation, decode = getattr(loss, "activation", None), getattr(loss, "decode", None)
+    return Predictions(
+        probabilities=activation(pred) if activation else pred,
+        decoded=decode(pred) if decode else pred,
+        targets=torch.cat(targets) if targets else None,
+        items=torch.cat(items),
+        vocab=vocab,
+    )

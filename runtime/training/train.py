@@ -1,0 +1,126 @@
+"""A train stage: goes on where an earlier run of it stopped, and leaves the trained model in a folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import nn
+
+from mfc.runtime import disk
+from mfc.runtime.errors import RunError, RunInterrupted
+from mfc.runtime.training import checkpoint
+from mfc.runtime.training.callbacks.progress import Progress
+from mfc.runtime.training.callbacks.recorder import Recorder
+from mfc.runtime.training.callbacks.scheduling import Scheduling
+from mfc.runtime.training.device import describe_device
+from mfc.runtime.training.learner import Learner, Phase
+
+MODEL, META = "model.safetensors", "meta.json"
+
+
+def train_stage(
+    model: nn.Module,
+    dls: Any,
+    loss: Any,
+    optimizer: Any,
+    *,
+    epochs: int | None = None,
+    schedule: Any = None,
+    phases: Sequence[Phase] = (),
+    metrics: Sequence[Any] = (),
+    callbacks: Iterable[Any] = (),
+    groups: Sequence[Sequence[nn.Parameter]] | None = None,
+    seed: int,
+    stage: str,
+    folder: Path,
+    device: torch.device,
+    previous: Path | None = None,
+    progress: bool = True,
+    stream: TextIO | None = None,
+) -> Learner:
+    """Trains for `epochs`, or through `phases`, and leaves `model.safetensors`, `history.jsonl`, `meta.json`
+    and the last checkpoint in `folder`. Where `folder` holds a checkpoint already, training goes on from it.
+
+    Args:
+        previous: the folder of the stage whose training this one continues, as its next phase.
+        progress: whether to show a bar or lines; notes are written in any case.
+        stream: where both go, standard error if None.
+
+    Raises:
+        RunError: what `Learner.fit` raises, R0301 to R0303 and R0310 for the folder's files.
+        RunInterrupted: after SIGINT or SIGTERM; the checkpoint of the last finished epoch is kept.
+    """
+    disk.make_folder(folder)
+    here = environment(device)
+    watching = [Progress()] if progress else []
+    learner = Learner(
+        model, dls, loss, optimizer, schedule=schedule, metrics=metrics, groups=groups, seed=seed,
+        stage=stage, folder=folder, device=device, stream=stream,
+        callbacks=[*callbacks, Recorder(), Scheduling(), checkpoint.Checkpoint(here), *watching],
+    )  # fmt: skip
+    planned = tuple(phases) or (Phase(epochs or 0),)
+    if (found := checkpoint.latest(folder)) is not None:
+        _resume(learner, checkpoint.load(found), here, sum(phase.epochs for phase in planned))
+    elif previous is not None:
+        _continue(learner, previous)
+    try:
+        learner.fit(*planned)
+    except RunError as error:
+        error.notes += _kept(folder)
+        raise
+    except KeyboardInterrupt as interrupt:
+        what = interrupt.message if isinstance(interrupt, RunInterrupted) else f"{stage} was stopped at once"
+        raise RunInterrupted("; ".join([what, *_kept(folder)])) from interrupt
+    _finish(learner, here)
+    return learner
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result's last bits depend on beside the plan."""
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "mfc": version("mfc")}
+    return {"device": describe_device(device), "threads": torch.get_num_threads(), "versions": versions}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two environments differ, in words: `2 threads before, 1 now`."""
+    flat_before, flat_now = ({**e, **e.get("versions", {})} for e in (before, now))
+    names = [name for name in flat_now if name != "versions" and flat_before.get(name) != flat_now[name]]
+    return [f"{name} {flat_before.get(name, 'unknown')} before, {flat_now[name]} now" for name in names]
+
+
+def _resume(learner: Learner, state: dict[str, Any], here: Mapping[str, Any], epochs: int) -> None:
+    learner.load_state_dict(state)
+    learner.say(f"{learner.stage} goes on after epoch {learner.done.epochs} of {epochs}")
+    for difference in differences(state["environment"], here):
+        learner.say(f"note: {difference}; the result may differ in its last digits")
+
+
+def _continue(learner: Learner, previous: Path) -> None:
+    found = checkpoint.latest(previous)
+    if found is None:
+        raise RunError("R0310", f"{previous} holds no checkpoint to go on from", help="run that stage again")
+    # The model as its training left it, which callbacks such as averaged weights may have changed at the end.
+    learner.continue_from(checkpoint.load(found) | {"model": checkpoint.read_tensors(previous / MODEL)})
+
+
+def _kept(folder: Path) -> list[str]:
+    found = checkpoint.latest(folder)
+    if found is None:
+        return ["no epoch was finished, so no checkpoint is kept"]
+    epoch = found.name.removeprefix("checkpoint-")
+    return [f"the checkpoint after epoch {epoch} is kept in {folder}; the next run goes on from it"]
+
+
+def _finish(learner: Learner, here: Mapping[str, Any]) -> None:
+    folder = learner.folder
+    assert folder is not None
+    checkpoint.write_tensors(folder / MODEL, learner.model.state_dict())
+    meta = {"format": checkpoint.FORMAT, "stage": learner.stage, "seed": learner.seed, **here}
+    meta |= {"epochs": learner.done.epochs, "result": learner.history[-1] if learner.history else None}
+    disk.write_file(folder / META, json.dumps(meta, indent=1).encode())
