@@ -10,6 +10,7 @@ in int64 tensors.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -58,6 +59,20 @@ class Stream:
         x = _mix_tensor(base ^ items.to(torch.int64).cpu())
         x = _mix_tensor(x[:, None] ^ torch.arange(count, dtype=torch.int64))
         return _shift_right(x, 40).to(torch.float32) / (1 << 24)
+
+
+def uniforms(
+    streams: Sequence[Stream], epoch: int, items: torch.Tensor, counts: Sequence[int]
+) -> list[torch.Tensor]:
+    """`stream.uniform(epoch, items, count)` for each of `streams` and `counts`, mixed in one pass."""
+    import torch
+
+    starts = [_signed(stream.at(epoch)) for stream in streams]
+    bases = [start for start, count in zip(starts, counts) for _ in range(count)]
+    numbers = [number for count in counts for number in range(count)]
+    x = _mix_tensor(torch.tensor(bases, dtype=torch.int64) ^ items.to(torch.int64).cpu()[:, None])
+    x = _mix_tensor(x ^ torch.tensor(numbers, dtype=torch.int64))
+    return list((_shift_right(x, 40).to(torch.float32) / (1 << 24)).split(list(counts), 1))
 
 
 def _signed(x: int) -> int:

@@ -1,0 +1,9 @@
+"""Mean and standard deviation of each channel of well-known data sets, for images scaled to 0..1.
+
+The checker reads these constants from the source text, so each is a literal: `[means, deviations]`.
+"""
+
+# ImageNet, as torchvision's pretrained models were trained with it.
+imagenet_stats = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
+cifar_stats = [[0.491, 0.482, 0.447], [0.247, 0.243, 0.261]]
+mnist_stats = [[0.131], [0.308]]
