@@ -107,7 +107,7 @@ def read_components(text: str, path: str, module: str | None) -> tuple[list[Comp
     """The components in a Python file's text, and what is wrong with them; nothing is imported or run.
 
     `path` is the file's absolute path, `module` its dotted name, None for a file of the user's own. Where a
-    problem is `fatal`, nothing could be read.
+    problem is `fatal`, the components are not to be relied on.
     """
     reading = _read(text, path, module)
     return list(reading.components), list(reading.problems)

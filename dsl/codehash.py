@@ -69,7 +69,7 @@ class CodeIndex:
         return xxhash.xxh3_128_hexdigest("\n".join(lines).encode())
 
     def reached(self, targets: Iterable[str]) -> set[tuple[str, str]]:
-        """The definitions that `targets` can reach: (path, name), `"<module>"` for what else runs on import."""
+        """The definitions that `targets` can reach: (path, name). `"<module>"` is the rest of a file."""
         found = set()
         for node in self._reach(targets):
             module = self._at(node)

@@ -80,10 +80,8 @@ class Component:
 
 
 class ReadProblem(NamedTuple):
-    """What is wrong with a file of components, or why it can't be read at all (`fatal`).
-
-    `line` counts from 1; `column` and `end` are code points from the start of that line, counted from 0.
-    """
+    """What is wrong with a file of components. `line` counts from 1; `column` and `end` are code points from
+    the start of that line, counted from 0."""
 
     code: str
     line: int
@@ -91,7 +89,11 @@ class ReadProblem(NamedTuple):
     end: int
     message: str
     help: str = ""
-    fatal: bool = False
+
+    @property
+    def fatal(self) -> bool:
+        """Whether what was read of the file can't be relied on: the problem is an error, not a warning."""
+        return self.code.startswith("E")
 
 
 class Reading(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from mfc.dsl import types
 from mfc.dsl.annotations import KINDS, UNDERSTOOD, AnnotationError, last_name, literal, read_annotation
 from mfc.dsl.component import REQUIRED, Component, Parameter, Reading, ReadProblem
+from mfc.dsl.rules import RuleError, parse_rule
 from mfc.dsl.types import Type
 
 LONGEST = 1_000_000
@@ -86,7 +87,7 @@ def read_file(text: str, path: str, module: str | None) -> Reading:
 
 
 def _unreadable(line: int, column: int, message: str) -> Reading:
-    return Reading(problems=(ReadProblem("E0701", line, column, column + 1, message, fatal=True),))
+    return Reading(problems=(ReadProblem("E0701", line, column, column + 1, message),))
 
 
 class _Reader:
@@ -165,6 +166,35 @@ class _Reader:
             return "" if type == types.STRING else [] if type != types.BOOL else False
         return value
 
+    def check_rule(
+        self, mark: ast.expr, decorator: Decorator, text: str, parameters: list[Parameter]
+    ) -> None:
+        """Reports a shape rule that can't be read, or that does not go with the parameters."""
+        assert isinstance(mark, ast.Call)
+        named = {k.arg: k.value for k in mark.keywords}
+        node = named.get("shape", mark.args[0] if mark.args else mark)
+        own = {p.name for p in parameters if not p.is_in}
+        try:
+            rule = parse_rule(text)
+        except RuleError as error:
+            help = f"at character {error.position + 1} of the rule"
+            self.report("E0706", node, f"the shape rule can't be read: {error.message}", help)
+            return
+        for name in rule.arguments:
+            if name not in own and rule.takes is not None:
+                help = f"its parameters are {', '.join(sorted(own))}" if own else "it has no parameters"
+                self.report(
+                    "E0706", node, f"`{name}` in the shape rule is neither a dim nor a parameter", help
+                )
+        if "ks" not in own and re.search(r"\b(t?conv|pool)\(", text):
+            self.report("E0706", node, "the shape rule computes a window, and there is no parameter `ks`")
+        for parameter in parameters:
+            if parameter.is_in and parameter.name not in rule.dims:
+                message = (
+                    f"`{parameter.name}` is filled from what comes in, and the shape rule has no such dim"
+                )
+                self.report("E0706", node, message, f"name a dim of the input `{parameter.name}`")
+
     # ── the signature ───────────────────────────────────────────────────────────────────────────────────
 
     def component(self, node: Definition, mark: ast.expr, decorator: Decorator) -> Component:
@@ -186,6 +216,8 @@ class _Reader:
             parameters, rest, others = self.of_function(node.args, node.name, skip=0)
         target = f"{self.module or self.path}:{node.name}"
         facts = self.facts(mark, decorator, node.name)
+        if facts.get("shape"):
+            self.check_rule(mark, decorator, facts["shape"], parameters)
         return Component(
             decorator.kind, node.name, target, doc, tuple(parameters), self.path, line, column, facts,
             rest, others, passes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.ir import Fact
@@ -30,8 +30,7 @@ class HasKind(Protocol):
     def kind(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Why a value does not fit a type: `reason` is `"type"`, `"range"` or `"choice"`.
 
     `at` is the place of the value within lists, such as `(2,)` for the third item. `choices` are the texts
@@ -96,7 +95,24 @@ ANYWHERE = Range()
 
 
 class Type:
-    """What values are accepted. `str` gives it as users read it; `words` as part of a sentence."""
+    """What values are accepted. `str` gives it as users read it; `words` as part of a sentence.
+
+    Types are values: equal if their kind and parts are. Written out, as dataclasses take a while to be made.
+    """
+
+    __match_args__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._parts() == other._parts()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._parts()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._parts()))})"
+
+    def _parts(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
 
     def accepts(self, value: Any) -> Problem | None:
         """None where `value` fits, else what was expected."""
@@ -120,7 +136,6 @@ class Type:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class AnyType(Type):
     """Accepts everything: the type of what has no annotation."""
 
@@ -137,7 +152,6 @@ class AnyType(Type):
         return None
 
 
-@dataclass(frozen=True)
 class Number(Type):
     """`int` or `float`, within a range. Integers are accepted for `float`; booleans are no numbers.
 
@@ -145,8 +159,14 @@ class Number(Type):
     range; it is checked once it is known.
     """
 
-    integer: bool
-    range: Range = ANYWHERE
+    __match_args__ = (
+        "integer",
+        "range",
+    )
+
+    def __init__(self, integer: bool, range: Range = ANYWHERE) -> None:
+        self.integer = integer
+        self.range = range
 
     def __str__(self) -> str:
         return f"{'int' if self.integer else 'float'} {self.range}".rstrip()
@@ -168,7 +188,6 @@ class Number(Type):
         return None if value in self.range else self.problem(value, "range")
 
 
-@dataclass(frozen=True)
 class Bool(Type):
     """`true` or `false`."""
 
@@ -185,11 +204,13 @@ class Bool(Type):
         return None if isinstance(value, bool) else self.problem(value)
 
 
-@dataclass(frozen=True)
 class String(Type):
     """Text; with `path`, the name of a file or folder. Either is accepted for the other."""
 
-    path: bool = False
+    __match_args__ = ("path",)
+
+    def __init__(self, path: bool = False) -> None:
+        self.path = path
 
     def __str__(self) -> str:
         return "path" if self.path else "string"
@@ -204,7 +225,6 @@ class String(Type):
         return None if isinstance(value, str) else self.problem(value)
 
 
-@dataclass(frozen=True)
 class NoneType(Type):
     """`none` alone; as a member of a union it makes a value optional."""
 
@@ -221,11 +241,13 @@ class NoneType(Type):
         return None if value is None else self.problem(value)
 
 
-@dataclass(frozen=True)
 class ListOf(Type):
     """A list whose items all have one type."""
 
-    item: Type
+    __match_args__ = ("item",)
+
+    def __init__(self, item: Type) -> None:
+        self.item = item
 
     def __str__(self) -> str:
         return f"list({self.item})"
@@ -247,11 +269,13 @@ class ListOf(Type):
         return None
 
 
-@dataclass(frozen=True)
 class Choice(Type):
     """One of some texts, numbers or booleans."""
 
-    values: tuple[str | int | float | bool, ...]
+    __match_args__ = ("values",)
+
+    def __init__(self, values: tuple[str | int | float | bool, ...]) -> None:
+        self.values = values
 
     def __str__(self) -> str:
         return f"choice({self._listed()})"
@@ -273,11 +297,13 @@ class Choice(Type):
         return ", ".join(text(value) for value in self.values)
 
 
-@dataclass(frozen=True)
 class Kind(Type):
     """A component or declaration of one kind: `loss`, `curve`, `model`."""
 
-    name: str
+    __match_args__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __str__(self) -> str:
         return kind_name(self.name)
@@ -297,11 +323,13 @@ class Kind(Type):
         return kind == self.name or kind in STANDS_FOR.get(self.name, ())
 
 
-@dataclass(frozen=True)
 class Union(Type):
     """Any of some types; never one in another."""
 
-    members: tuple[Type, ...]
+    __match_args__ = ("members",)
+
+    def __init__(self, members: tuple[Type, ...]) -> None:
+        self.members = members
 
     def __str__(self) -> str:
         return " or ".join(str(member) for member in self.members)
