@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import nn
 
@@ -26,9 +25,9 @@ def norm_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
 
 def freeze(
     model: nn.Module, groups: Sequence[Sequence[nn.Parameter]], trainable: set[int], freeze_to: int
-) -> list[list[nn.Parameter]]:
+) -> None:
     """Freezes all groups before `freeze_to` (-1 leaves the last one free) except their norm layers, whose
-    statistics change in any case; gives the parameters of each group that train.
+    statistics change in any case.
 
     Args:
         trainable: ids of the parameters that may train at all.
@@ -43,13 +42,10 @@ def freeze(
         raise RunError("R0206", f"freeze_to = {freeze_to}, but the model has {what}", help=help)
     first = freeze_to % count if count else 0
     norms = {id(p) for p in norm_parameters(model)}
-    free: list[list[Any]] = []
     for index, group in enumerate(groups):
-        free.append([p for p in group if id(p) in trainable and (index >= first or id(p) in norms)])
-        chosen = {id(p) for p in free[-1]}
         for parameter in group:
-            parameter.requires_grad_(id(parameter) in chosen)
+            free = index >= first or id(parameter) in norms
+            parameter.requires_grad_(free and id(parameter) in trainable)
             parameter.grad = None
-    if not any(free):
+    if not any(parameter.requires_grad for group in groups for parameter in group):
         raise RunError("R0210", "the model has no parameter that trains")
-    return free

@@ -97,7 +97,7 @@ class Learner:
         self.groups = [list(group) for group in groups] if groups is not None else [list(model.parameters())]
         self.optimizer_factory = optimizer
         self.optimizer: Any = None  # made when training starts
-        self.group_of: list[int] = []  # which of `groups` each of the optimizer's is
+        self._hypers: list[dict[str, float]] = []  # as the factory set them
         self.freeze_to = 0
         self.seed, self.stage, self.folder, self.stream = seed, stage, folder, stream
         self.callbacks: list[Any] = []
@@ -344,16 +344,21 @@ class Learner:
         self._saved = {"optimizer": state["optimizer"], "freeze_to": state["freeze_to"]}
 
     def _restore(self) -> None:
-        """Makes the optimizer, and puts back what `load_state_dict` was given."""
+        """Makes the optimizer if the phase needs a new one, and puts back what `load_state_dict` was given."""
         saved, self._saved = self._saved, {}
         self._load_parts(saved)
         if self.optimizer is None or self.phase.freeze_to != self.freeze_to:
             self.freeze_to = self.phase.freeze_to
-            free = freeze(self.model, self.groups, self._trainable, self.freeze_to)
-            self.group_of = [index for index, group in enumerate(free) if group]
-            self.optimizer = self.optimizer_factory.create([{"params": free[i]} for i in self.group_of])
+            freeze(self.model, self.groups, self._trainable, self.freeze_to)
+            self.optimizer = self.optimizer_factory.create([{"params": group} for group in self.groups])
+            self._hypers = [dict(group) for group in self.optimizer.hypers]
         if saved.get("optimizer") and saved["freeze_to"] == self.freeze_to:
             self.optimizer.load_state_dict(saved["optimizer"])
+        if (
+            self.done.phase_epochs == 0
+        ):  # a new phase starts with the optimizer's own, not the last schedule's end
+            for group, first in zip(self.optimizer.hypers, self._hypers):
+                group.update(first)
 
     def _load_parts(self, state: dict[str, Any]) -> None:
         if "model" in state:

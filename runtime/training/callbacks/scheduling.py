@@ -18,6 +18,6 @@ class Scheduling(Callback):
         if self.values is None or not learner.training:
             return
         position = (learner.done.phase_epochs + learner.batch / self.batches) / learner.phase.epochs
-        count = len(learner.groups)
-        for hypers, group in zip(learner.optimizer.hypers, learner.group_of):
+        count = len(learner.optimizer.hypers)
+        for group, hypers in enumerate(learner.optimizer.hypers):
             hypers.update(self.values(position, group, count))
