@@ -6,7 +6,7 @@ Bodies and expressions are not looked into here; `mfc.dsl.evaluate` does that wi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -39,8 +39,8 @@ MAX_FILES = 200
 class Files(Protocol):
     """Where sources come from. The compiler itself touches no disk."""
 
-    root: str
-    """The folder that imports may not leave: an absolute posix path."""
+    roots: Sequence[str]
+    """The folders that imports may not leave: absolute posix paths, that of the spec first."""
 
     standard: str
     """The folder that holds `std/`: an absolute posix path."""
@@ -182,11 +182,11 @@ class _Resolver:
         if written.startswith(STANDARD_FOLDER) and decl.kind == "import":
             return posixpath.join(self.files.standard, written)
         path = posixpath.normpath(posixpath.join(posixpath.dirname(module.path), written))
-        roots = (self.files.root, posixpath.join(self.files.standard, STANDARD_FOLDER.rstrip("/")))
+        roots = (*self.files.roots, posixpath.join(self.files.standard, STANDARD_FOLDER.rstrip("/")))
         if any(path.startswith(root.rstrip("/") + "/") for root in roots):
             return path
         self.diagnostics.add(
-            "E0214", decl.path.span, f'"{written}" lies outside the spec\'s folder', f"leaves {self.files.root}",
+            "E0214", decl.path.span, f'"{written}" lies outside the spec\'s folder', f"leaves {self.files.display(self.files.roots[0])}",
             help="move the file into the folder of the spec, or allow more with `--allow-outside FOLDER`",
         )  # fmt: skip
         return None

@@ -48,7 +48,7 @@ def compile(spec: Spec) -> Job:
     return spec.compile()
 
 
-def run(spec: Spec | str | os.PathLike[str], **settings: Any) -> Run:
+def run(spec: Spec | str | os.PathLike[str], /, **settings: Any) -> Run:
     """Loads, compiles and runs a spec, with values for its params. See `Job.run` for what more can be said."""
     from mfc.spec import Spec, load
 

@@ -34,10 +34,10 @@ class SpecError(Exception):
 
 
 class DiskFiles:
-    """The files of a spec on disk: `root` is the folder that imports may not leave."""
+    """The files of a spec on disk: `roots` are the folders that imports may not leave."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.as_posix()
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self.roots = [root.as_posix() for root in roots]
         self.standard = Path(__file__).parent.joinpath("specs").resolve().as_posix()
 
     def read(self, path: str) -> str:
@@ -57,7 +57,7 @@ class Spec:
     path: Path
     text: str
     settings: Mapping[str, Any]
-    root: Path
+    roots: Sequence[Path]
     compiled: Compiled
 
     @property
@@ -77,7 +77,7 @@ class Spec:
 
     def with_facts(self, facts: Mapping[str, int]) -> Spec:
         """The spec checked again with what was found out about its data, such as `{"cifar.classes": 10}`."""
-        return _compile(self.path, self.text, self.settings, self.root, facts)
+        return _compile(self.path, self.text, self.settings, self.roots, facts)
 
     def compile(self) -> Job:
         """The job that the spec describes. Raises SpecError."""
@@ -90,8 +90,9 @@ class Spec:
 
 def load(
     path: str | os.PathLike[str],
+    /,
     *,
-    root: str | os.PathLike[str] | None = None,
+    allow_outside: str | os.PathLike[str] | None = None,
     opening: bool = False,
     **settings: Any,
 ) -> Spec:
@@ -99,29 +100,29 @@ def load(
 
     Args:
         path: the `.mfs` file.
-        root: the folder that `import` and `use` may not leave; the folder of the spec by default.
+        allow_outside: a folder that `import` and `use` may read beside the folder of the spec.
         opening: only look at it: a param without a value is no error.
         settings: values of params by name.
 
     Raises:
         OSError: the file can't be read. What is wrong inside it is no exception: see `Spec.diagnostics`.
     """
-    file = Path(path).absolute()
-    folder = Path(root).absolute() if root is not None else file.parent
+    file = Path(os.path.abspath(path))
+    roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]
     raw = file.read_bytes()[:MAX_BYTES]
     text = raw.decode("utf-8-sig", errors="replace")
-    return _compile(file, text, settings, folder, {}, opening)
+    return _compile(file, text, settings, roots, {}, opening)
 
 
 def _compile(
     path: Path,
     text: str,
     settings: Mapping[str, Any],
-    root: Path,
+    roots: Sequence[Path],
     facts: Mapping[str, int],
     opening: bool = False,
 ) -> Spec:
-    files = DiskFiles(root)
+    files = DiskFiles(roots)
     source = Source(files.display(path.as_posix()), text)
     compiled = compile(source, path.as_posix(), files, builtin_catalog(), settings, facts, opening)
-    return Spec(path, text, settings, root, compiled)
+    return Spec(path, text, settings, roots, compiled)

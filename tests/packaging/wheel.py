@@ -2,8 +2,8 @@
 
     python tests/packaging/wheel.py FOLDER
 
-leaves the wheel in FOLDER, and in FOLDER/outside the tests and what they read, with nothing of the package. The
-suite can only import `mfc` from there where the wheel is installed.
+leaves the wheel in FOLDER, and in FOLDER/outside the tests and what they read, with nothing of the package.
+The suite can import `mfc` from there only where the wheel is installed.
 """
 
 from __future__ import annotations
