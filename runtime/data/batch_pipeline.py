@@ -71,7 +71,8 @@ class BatchPipeline:
         self._streams = []
         for name in (type(transform).__name__ for transform in self._drawing):
             seen[name] += 1
-            self._streams.append(Stream(seed, stage, name if seen[name] == 1 else f"{name} {seen[name]}"))
+            number = "" if seen[name] == 1 else f" {seen[name]}"
+            self._streams.append(Stream(seed, stage, f"batch_transforms.{name}{number}"))
         self._buffers = BufferPool()
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
@@ -152,7 +153,8 @@ class BatchPipeline:
             return len(images)
         channels, height, width = images.shape[1:]
         bytes_each = 4 * channels * max(height * width, size[0] * size[1])
-        return max(_CHUNK // bytes_each, torch.get_num_threads())
+        threads = torch.get_num_threads()  # sampling gives each thread whole items: as many to every one
+        return max(1, _CHUNK // (bytes_each * threads)) * threads
 
 
 def _flat(transforms: Iterable[Any]) -> Iterator[Any]:

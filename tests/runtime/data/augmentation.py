@@ -24,7 +24,7 @@ def augment(images, *transforms, items=None, epoch=0, **options) -> torch.Tensor
 
 
 def draws(name, count, n, epoch=0) -> torch.Tensor:
-    return Stream(SEED, STAGE, name).uniform(epoch, torch.arange(count), n).double()
+    return Stream(SEED, STAGE, f"batch_transforms.{name}").uniform(epoch, torch.arange(count), n).double()
 
 
 def noise(*shape, seed=0) -> torch.Tensor:

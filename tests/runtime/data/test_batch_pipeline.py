@@ -12,13 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfc.runtime.data import batch_pipeline
-from mfc.runtime.data.batch_geometric import (
-    flip,
-    random_crop,
-    random_resized_crop,
-    rotate,
-    zoom,
-)
+from mfc.runtime.data.batch_geometric import flip, random_crop, random_resized_crop, rotate, zoom
 from mfc.runtime.data.batch_transforms import (
     Pixels,
     aug_transforms,
@@ -155,6 +149,16 @@ def test_memory_format_is_kept_or_given():
     for source in (images, last):
         out = augment(source, *everything(), memory_format=torch.contiguous_format)
         assert out.is_contiguous() and torch.equal(out, plain)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("training", [True, False])
+def test_a_gpu_gives_the_same(training):
+    images, items = noise(9, 3, 40, 44), torch.arange(9)
+    chain = [*everything(), random_resized_crop(12, 0.1)]
+    expected = pipeline(*chain, training=training)(images, items, 0)
+    found = pipeline(*chain, training=training)(images.cuda(), items, 0)
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 
 
 def test_the_order_of_the_list_is_that_of_the_steps():
