@@ -44,23 +44,25 @@ def read(source: Any, item: str, transforms: Sequence[Any], rng: random.Random) 
     """
     step: Any = source
     try:
-        image = source.open(item)
-        for step in transforms:
-            image = step(image, rng)
-        return pixels(image)
+        with source.open(item) as opened:
+            image = opened
+            for step in transforms:
+                image = step(image, rng)
+            return pixels(image)
     except RunError:
         raise
     except Exception as error:
         # a JPEG is decoded when a transform asks for its pixels: who raised does not tell whose fault it is
         try:
-            source.open(item).load()
+            with source.open(item) as image:
+                image.load()
         except Exception as broken:
             raise RunError(
                 "R0104",
                 f"`{item}` is a broken image: {_reason(broken)}",
                 help="mend or remove the file, or leave broken images out with `on_error = skip`",
             ) from broken
-        raise failed(step, item, error) from error
+        raise failed(step, f"`{item}`", error) from error
 
 
 def _reason(error: Exception) -> str:

@@ -178,7 +178,7 @@ class dihedral:
         return None
 
 
-@item_transform(shape="c h w -> c h w")
+@item_transform(shape="c h w -> c h w", random=True)  # one item has two forms: it can't be kept packed
 class train_only:
     """Applies a transform to items of the training part and leaves those of the validation part as they are.
 
@@ -197,7 +197,7 @@ class train_only:
         return None
 
 
-@item_transform(shape="c h w -> c h w")
+@item_transform(shape="c h w -> c h w", random=True)
 class valid_only:
     """Applies a transform, in its evaluation form, to items of the validation part only.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mfc.runtime.data.files import Listing
-from mfc.runtime.data.labels import label_all
+from mfc.runtime.data.labels import failed, label_all
+from mfc.runtime.data.paths import shown
 from mfc.runtime.data.vocab import Target, build_vocab, encode_categories, encode_values
 from mfc.runtime.errors import RunError
 
@@ -67,8 +68,7 @@ def list_items(
     """
     by_label = getattr(split, "by_label", False)
     labels = label_all(label, listing.paths) if by_label else None
-    train, valid = split.split(listing.paths, labels) if by_label else split.split(listing.paths)
-    _check_parts(train, valid, len(listing.paths))
+    train, valid = _parts(split, listing.paths, *([labels] if labels else []))
     used = sorted({*train, *valid})
     paths = [listing.paths[i] for i in used]
     labels = [labels[i] for i in used] if labels else label_all(label, paths)
@@ -83,9 +83,24 @@ def list_items(
     return Items(paths, [listing.digests[i] for i in used], train, valid, targets, words)
 
 
-def _check_parts(train: Sequence[int], valid: Sequence[int], count: int) -> None:
-    if both := set(train).intersection(valid):
-        raise RunError("R0106", f"{len(both):,} items are in both parts of the split")
-    for name, part in (("train", train), ("valid", valid)):
-        if not part:
-            raise RunError("R0106", f"the {name} part is empty: the split leaves it none of {count:,} items")
+def _parts(split: Any, *arguments: Sequence[str]) -> tuple[list[int], list[int]]:
+    """What a splitter gives, checked: a user's own may be wrong in any way."""
+    paths = arguments[0]
+    name = type(split).__name__
+    try:
+        train, valid = ([int(i) for i in part] for part in split.split(*arguments))
+    except RunError:
+        raise
+    except Exception as error:
+        raise failed(split, f"{len(paths):,} items", error) from error
+    for part in (train, valid):
+        if part and not 0 <= min(part) <= max(part) < len(paths):
+            raise RunError("R0111", f"`{name}` gives places of items outside of 0..{len(paths) - 1}")
+    if both := sorted(set(train).intersection(valid)):
+        raise RunError("R0106", f"`{name}` puts items into both parts: {shown([paths[i] for i in both])}")
+    for part, places in (("train", train), ("valid", valid)):
+        if not places:
+            raise RunError(
+                "R0106", f"the {part} part is empty: `{name}` puts none of {len(paths):,} items into it"
+            )
+    return train, valid

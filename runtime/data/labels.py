@@ -75,20 +75,18 @@ def label_all(labeler: Any, items: Sequence[str]) -> list[str]:
         except RunError:
             raise
         except Exception as error:
-            raise failed(labeler, item, error) from error
+            raise failed(labeler, f"`{item}`", error) from error
         if not isinstance(label, str):
             raise unlabelled(item, f"`{type(labeler).__name__}` gave {label!r}, which is no text")
         found.append(label)
     return found
 
 
-def failed(component: Any, item: str, error: Exception) -> RunError:
+def failed(component: Any, what: str, error: Exception) -> RunError:
     """The error for a component that raised on an item. It says where in its source."""
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
-    note = f"raised at {where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
+    notes = [f"raised at {where.tb_frame.f_code.co_filename}:{where.tb_lineno}"] if where else []
     name = getattr(component, "__name__", type(component).__name__)
-    return RunError(
-        "R0111", f"`{name}` failed on `{item}`: {type(error).__name__}: {error}", notes=[note] if note else []
-    )
+    return RunError("R0111", f"`{name}` failed on {what}: {type(error).__name__}: {error}", notes=notes)

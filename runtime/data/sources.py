@@ -80,21 +80,26 @@ class image_files:
 
     def open(self, item: str) -> Image.Image:
         """An item as an image in mode RGB or L. The pixels of a JPEG may be unread still."""
+        import numpy as np
         from PIL import Image
 
         image = Image.open(f"{self.root}/{item}")
         if image.format == "JPEG" and self.mode == "L" and image.mode == "RGB":
             image.draft("L", None)  # the decoder then skips colour altogether
-        if image.mode == self.mode:
-            if image.format != "JPEG":
-                image.load()
+            image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels
+            image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels
+        if image.mode == self.mode and image.format == "JPEG":
             return image
-        if image.mode == "P" and "transparency" in image.info:
-            return image.convert("RGBA").convert(self.mode)
-        return image.convert(self.mode)
+        with image:
+            if image.mode == "P" and "transparency" in image.info:
+                return image.convert("RGBA").convert(self.mode)
+            if image.mode.startswith("I"):  # 16 bits a pixel; Pillow would cut off what is above 255
+                grey = (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
+                return Image.fromarray(grey).convert(self.mode)
+            return image.convert(self.mode)
 
     def digests(self, items: Sequence[str], cache: HashCache) -> list[str]:
-        """XXH3 (128 bits) of each file's content; one whose path, size and mtime `cache` knows is not read."""
+        """XXH3 (128 bits) of each file's content; a file that `cache` knows by size and mtime is not read."""
         return [self._digest(f"{self.root}/{item}", cache) for item in items]
 
     def _digest(self, path: str, cache: HashCache) -> str:
@@ -115,7 +120,11 @@ class image_files:
     def _wanted(self, names: list[str]) -> list[str]:
         extensions = self.extensions
         ends = [name.rpartition(".")[2] for name in names]
-        taken = [n for n, end in zip(names, ends) if end in extensions or end.lower() in extensions]
+        taken = [
+            name
+            for name, end in zip(names, ends)
+            if (end in extensions or end.lower() in extensions) and end != name
+        ]
         return taken if self.hidden else [n for n in taken if n[0] != "."]
 
     def _walk(self, pick: Callable[[list[str]], list[str]]) -> list[str]:
@@ -152,20 +161,20 @@ class image_files:
         seen: Counter[str] = Counter()
 
         def count(names: list[str]) -> list[str]:
-            seen.update(
-                f".{end.lower()}" if dot else "none" for _, dot, end in (n.rpartition(".") for n in names)
-            )
+            for name in names:
+                _, dot, end = name.rpartition(".")
+                hidden = name[0] == "." and not self.hidden
+                seen["hidden" if hidden else f".{end.lower()}" if dot else "none"] += 1
             return []
 
         self._walk(count)
-        total = seen.total()
-        message = f"no images found in `{self.root}`: "
-        if total == 0:
-            message += "it holds no files at all"
-        else:
-            kinds = ", ".join(f"{end} ({n:,})" for end, n in seen.most_common(8))
-            more = f" and {len(seen) - 8} more" if len(seen) > 8 else ""
-            message += f"{total:,} file{'s' if total > 1 else ''} seen, with the extensions {kinds}{more}"
+        counts = sorted(seen.items(), key=lambda pair: (-pair[1], pair[0]))
+        kinds = ", ".join(f"{end} ({n:,})" for end, n in counts[:8])
+        more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+        total = f"{seen.total():,} file{'s' if seen.total() != 1 else ''} seen"
+        message = f"no images found in `{self.root}`: {total}"
+        if seen:
+            message += f", with the extensions {kinds}{more}"
         known = " ".join(sorted(self.extensions))
         return RunError(
             "R0102", message, help=f"taken are the extensions {known}; `extensions = [...]` names others"

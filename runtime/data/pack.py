@@ -1,0 +1,170 @@
+"""The stage `pack`: images decoded and resized once, kept in one file that is mapped into memory.
+
+It is there when the item transforms draw nothing at random and give one size. A row of the file is an item's
+`c h w` pixels, uint8; its place is the item's id.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+
+from mfc.runtime.data.images import read
+from mfc.runtime.data.item_transforms import pipeline
+from mfc.runtime.data.paths import shown
+from mfc.runtime.errors import RunError
+
+log = logging.getLogger(__name__)
+OnError: TypeAlias = Literal["stop", "skip"]
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed file of images.
+
+    Args:
+        file: a `.npy` file, uint8, `n c h w`.
+        skipped: the items whose images are broken, and why; their rows are zero.
+    """
+
+    file: Path
+    skipped: dict[str, str]
+
+    def images(self) -> np.ndarray:
+        """The images, mapped into memory: pages are read when they are used. Changes are not written back."""
+        return np.load(self.file, mmap_mode="c")
+
+    @classmethod
+    def load(cls, folder: Path) -> Packed:
+        """What `pack` wrote into a folder."""
+        return cls(folder / "images.npy", json.loads((folder / "skipped.json").read_text()))
+
+
+def pack(
+    source: Any,
+    paths: Sequence[str],
+    transforms: Sequence[Any],
+    folder: Path,
+    on_error: OnError = "stop",
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Decodes all items into `images.npy` in `folder`, and writes `skipped.json` beside it.
+
+    Args:
+        transforms: item transforms; `deterministic` holds for them.
+        on_error: `stop` raises RunError R0104 for the first broken image, `skip` leaves broken ones out.
+        workers: threads, by default one a core. Decoding and resizing run outside of Python's lock.
+        progress: called with the number of items done and of all items.
+
+    Raises RunError R0105 for images that differ in size after the transforms, R0113 for a full disk.
+    """
+    file = folder / "images.npy"
+    rows = _decode(source, paths, pipeline(transforms, training=False), workers)
+    try:
+        with open(file, "wb") as out:
+            skipped = _write(out, folder, rows, len(paths), on_error, progress)
+    except OSError as error:
+        raise RunError("R0113", f"can't write `{file}`: {(error.strerror or str(error)).lower()}") from error
+    if skipped:
+        many = "images are" if len(skipped) > 1 else "image is"
+        log.warning(
+            "%d of %d %s broken and left out: %s", len(skipped), len(paths), many, shown(list(skipped))
+        )
+    (folder / "skipped.json").write_text(json.dumps(skipped))
+    return Packed(file, skipped)
+
+
+def _write(
+    out: BinaryIO,
+    folder: Path,
+    rows: Iterable[tuple[str, np.ndarray | RunError]],
+    total: int,
+    on_error: OnError,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, str]:
+    """Writes a `.npy` file of all rows; gives the items that were skipped."""
+    skipped: dict[str, str] = {}
+    first, shape, size = "", (), 0
+    for done, (item, image) in enumerate(rows):
+        if isinstance(image, RunError):
+            if image.code != "R0104" or on_error == "stop":
+                raise image
+            skipped[item] = image.message
+            out.write(bytes(size))
+            continue
+        if not first:
+            first, shape, size = item, image.shape, image.nbytes
+            _check_space(folder, total * size)
+            header = {"descr": "|u1", "fortran_order": False, "shape": (total, *shape)}
+            np.lib.format.write_array_header_1_0(out, header)
+            out.write(bytes(size * done))  # the rows of broken images before the first good one
+        if image.shape != shape:
+            raise differing(first, shape, item, image.shape)
+        out.write(image.tobytes())
+        if progress and (done + 1) % CHUNK == 0:
+            progress(done + 1, total)
+    if not first:
+        raise RunError("R0104", f"none of {total:,} images can be read", notes=list(skipped.values())[:3])
+    return skipped
+
+
+def _decode(
+    source: Any, paths: Sequence[str], transforms: Sequence[Any], workers: int | None
+) -> Iterator[tuple[str, np.ndarray | RunError]]:
+    """Items with their pixels, or with what is wrong, in order."""
+
+    def chunk(start: int) -> list[tuple[str, np.ndarray | RunError]]:
+        done = []
+        for item in paths[start : start + CHUNK]:
+            try:
+                done.append((item, read(source, item, transforms, random.Random(0))))
+            except RunError as error:
+                done.append((item, error))
+        return done
+
+    count = workers or os.cpu_count() or 1
+    waiting: deque[Future[list[tuple[str, np.ndarray | RunError]]]] = deque()
+    pool = ThreadPoolExecutor(count)
+    try:
+        for start in range(0, len(paths), CHUNK):
+            waiting.append(pool.submit(chunk, start))
+            if len(waiting) > 2 * count:  # bounds the memory that finished chunks take
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RunError(
+            "R0113",
+            f"packed images need {needed / 1e9:,.1f} GB; the disk of `{folder}` has {free / 1e9:,.1f} free",
+            help="free some space, keep the run folder on another disk, or do without with `pack = false`",
+        )
+
+
+def differing(first: str, shape: Sequence[int], item: str, other: Sequence[int]) -> RunError:
+    """The error for two items whose images can't be put into one batch."""
+    channels, height, width = shape
+    c, h, w = other
+    return RunError(
+        "R0105",
+        f"images differ in size: `{first}` is {channels} x {height} x {width}, `{item}` is {c} x {h} x {w}",
+        help="end `item_transforms` with one that gives all images one size, such as `resize(128)`",
+    )
