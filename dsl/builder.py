@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from mfc.dsl import syntax
-from mfc.dsl.scan import Token
-from mfc.dsl.source import Source, Span
+from mfc.dsl.scan import CHUNK, Token
+from mfc.dsl.source import Span
 
-CHUNK = Source("", "")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 

@@ -1,38 +1,42 @@
 """Cuts a file into chunks that are read alone, so that a mistake spoils one declaration and not the file.
 
-A chunk begins at a line that starts, at column 0, with a declaration word and what follows it. Chunks are cached
-by their text: after an edit only the changed one is read again, and the nodes of the others are put in their
-new place, which takes a fifth of the time.
+A chunk begins at a line that starts, at column 0, with a declaration word and what follows it. Chunks are
+cached by their text: after an edit only the changed one is read again, and the nodes of the others are put in
+their new place, which takes a fifth of the time.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from mfc.dsl import syntax
-from mfc.dsl.diagnostics import Diagnostic
-from mfc.dsl.recovery import read
+from mfc.dsl.recovery import Reading, read
 from mfc.dsl.source import Source, Span
 
 T = TypeVar("T")
 
-# A word followed by a name opens a declaration even where the word is none: it is reported as unknown there.
+MAX_DEPTH = 200  # nodes within nodes: the stages that walk the tree take a few frames for each
+
+# Two words in a row open a declaration even where the first is no declaration word: it is reported there.
 _START = re.compile(
-    r"""^(?:(?:import|use)[ \t]*r?"|language[ \t]+[0-9]|"""
-    r"""(?!(?:group|phase|if|then|else|for|in|and|or|not)\b)[A-Za-z_][A-Za-z0-9_]*[ \t]+(?!(?:and|or|in|not|if|for)\b)[A-Za-z_])""",
+    r"^(?:(?:import|use)[ \t]*r?\"|language[ \t]+[0-9]"
+    r"|(?!(?:group|phase|if|then|else|for|in|and|or|not)\b)[A-Za-z_][A-Za-z0-9_]*"
+    r"[ \t]+(?!(?:and|or|in|not|if|then|else|for)\b)[A-Za-z_])",
     re.MULTILINE,
 )
+_LET = re.compile(r"let\b")
+_MAX_JOINED = 16
 
 
-class Chunk(NamedTuple):
-    """What one chunk says. Its spans count from its own start."""
+class TooDeep(Exception):
+    """A node lies more than `MAX_DEPTH` deep."""
 
-    declarations: tuple[syntax.Decl, ...]
-    comments: tuple[syntax.Comment, ...]
-    problems: tuple[Diagnostic, ...]
+    def __init__(self, span: Span):
+        super().__init__(span)
+        self.span = span
 
 
 def cut(text: str) -> list[tuple[int, int]]:
@@ -43,25 +47,54 @@ def cut(text: str) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(text)]))
 
 
-@lru_cache(maxsize=4096)
-def read_chunk(text: str) -> Chunk:
-    """The declarations, comments and problems of one chunk."""
-    return Chunk(*read(text))
+def readings(text: str) -> Iterator[tuple[int, Reading]]:
+    """What each chunk says, and where it starts."""
+    chunks = cut(text)
+    at = 0
+    while at < len(chunks):
+        start, end = chunks[at]
+        reading, taken = read_chunk(text[start:end]), 1
+        if reading.unclosed:
+            reading, taken = _joined(text, chunks[at : at + _MAX_JOINED], reading)
+        yield start, reading
+        at += taken
+
+
+def _joined(text: str, chunks: list[tuple[int, int]], alone: Reading) -> tuple[Reading, int]:
+    """A chunk with the ones after it, where those are `let`s of its own body that begin at column 0."""
+    start = chunks[0][0]
+    for taken, (begin, end) in enumerate(chunks[1:], 2):
+        if not _LET.match(text, begin):
+            break
+        reading = read_chunk(text[start:end])
+        if not reading.unclosed:
+            return reading, taken
+    return alone, 1
+
+
+read_chunk = lru_cache(maxsize=4096)(read)
 
 
 def place(value: T, source: Source, offset: int) -> T:
-    """A node, diagnostic or tuple of them as it is where its chunk starts at `offset` of `source`."""
+    """A node, diagnostic or tuple of them as it is where its chunk starts at `offset` of `source`.
 
-    def moved(value: Any) -> Any:
+    Raises `TooDeep`.
+    """
+
+    def moved(value: Any, depth: int) -> Any:
         kind = type(value)
         if kind is Span:
             return Span(source, value.start + offset, value.end + offset)
         if kind is tuple:
-            return tuple([moved(item) for item in value])
+            return tuple([moved(item, depth) for item in value])
         names = _fields(kind)
-        return kind(*[moved(getattr(value, name)) for name in names]) if names else value
+        if not names:
+            return value
+        if depth > MAX_DEPTH:
+            raise TooDeep(moved(value.span, 0))
+        return kind(*[moved(getattr(value, name), depth + 1) for name in names])
 
-    return moved(value)
+    return moved(value, 0)
 
 
 @cache

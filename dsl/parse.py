@@ -5,28 +5,79 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mfc.dsl import syntax
-from mfc.dsl.chunks import cut, place, read_chunk
+from mfc.dsl.chunks import MAX_DEPTH, TooDeep, place, readings
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.source import Source
+from mfc.dsl.source import Source, Span
+
+MAX_LINES = 10_000
+MAX_CHARACTERS = 500_000
+MAX_ERRORS = 50
 
 
 def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
-    """The tree of a file. Never raises: what can't be read is reported, and stands in the tree as `BrokenDecl`."""
+    """The tree of a file. Never raises: what can't be read is reported and stands there as `BrokenDecl`."""
+    found = Diagnostics()
+    if too_large := _size(source):
+        diagnostics.add("E0116", Span(source, 0, 0), too_large, help="split it with `import`")
+        return syntax.File(source, (), ())
     declarations: list[syntax.Decl] = []
     comments: list[syntax.Comment] = []
-    for start, end in cut(source.text):
-        chunk = place(tuple(read_chunk(source.text[start:end])), source, start)
-        declarations += chunk[0]
-        comments += chunk[1]
-        diagnostics.found += chunk[2]
+    for start, reading in readings(source.text):
+        comments += place(reading.comments, source, start)
+        found.found += place(reading.problems, source, start)
+        for declaration in reading.declarations:
+            try:
+                declarations.append(place(declaration, source, start))
+            except TooDeep as error:
+                declarations.append(_too_deep(declaration, error, source, start, found))
+    _language(declarations, found)
+    diagnostics.found += _first(found)
     documented, doc = _attach_docs(source, declarations, comments)
     return syntax.File(source, documented, tuple(comments), doc)
+
+
+def _size(source: Source) -> str:
+    """What is too large about a file, or nothing."""
+    lines = source.text.count("\n") + 1
+    if lines > MAX_LINES:
+        return f"this file has {lines:,} lines: more than {MAX_LINES:,} are not read"
+    if len(source.text) > MAX_CHARACTERS:
+        return f"this file has {len(source.text):,} characters: more than {MAX_CHARACTERS:,} are not read"
+    return ""
+
+
+def _too_deep(
+    declaration: syntax.Decl, error: TooDeep, source: Source, start: int, diagnostics: Diagnostics
+) -> syntax.BrokenDecl:
+    message = f"this is nested more than {MAX_DEPTH} deep"
+    diagnostics.add("E0115", error.span, message, "too deep", help="give inner parts names with `let`")
+    name = getattr(declaration, "name", None)
+    kind = getattr(declaration, "kind", "") or type(declaration).__name__.removesuffix("Decl").lower()
+    stub = syntax.BrokenDecl(kind, name, declaration.span)
+    return place(stub, source, start)
+
+
+def _language(declarations: list[syntax.Decl], diagnostics: Diagnostics) -> None:
+    for declaration in declarations[1:]:
+        if isinstance(declaration, syntax.Language):
+            message = "`language` stands before all declarations"
+            diagnostics.add("E0123", declaration.span, message, "not the first declaration")
+
+
+def _first(diagnostics: Diagnostics) -> list:
+    """The first errors of a file; the last of them says how many are left out."""
+    found = list(diagnostics)
+    if len(found) <= MAX_ERRORS:
+        return found
+    last = found[MAX_ERRORS - 1]
+    note = f"{len(found) - MAX_ERRORS} more errors in this file are not shown"
+    return [*found[: MAX_ERRORS - 1], replace(last, notes=(*last.notes, note))]
 
 
 def _attach_docs(
     source: Source, declarations: list[syntax.Decl], comments: list[syntax.Comment]
 ) -> tuple[tuple[syntax.Decl, ...], str]:
-    """The declarations with the `##` paragraphs that stand right above them, and the file's own documentation."""
+    """The declarations with the `##` paragraphs right above them, and the file's own documentation."""
     paragraphs: dict[int, list[str]] = {}  # by the number of the line after them
     for comment in comments:
         line, column = source.position(comment.span.start)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def distance(a: str, b: str, limit: int) -> int:
-    """Edits between two words: insertions, deletions, changes, and swaps of neighbours (optimal string alignment).
+    """Edits between two words: insertions, deletions, changes, swaps of neighbours (optimal string alignment).
 
     Gives `limit + 1` as soon as the words are known to be further apart than `limit`.
     """
@@ -47,5 +47,5 @@ def _plain(word: str) -> str:
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """A hint with the nearest name; empty where none is near."""
-    found = near(word, names)[:1]
+    found = near(word, names)
     return f"did you mean `{found[0]}`?" if found else ""
