@@ -138,8 +138,8 @@ class Stage:
 
     name: str
     kind: str
-    recipe: Mapping[str, Value]
-    placing: Mapping[str, Value] = field(default_factory=dict)
+    recipe: Mapping[str, Any]
+    placing: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     code: str = ""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
+from mfc.dsl.plan import NotRunnable
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
 from mfc.runtime.store import Record, Store, explain, record, versions
@@ -63,8 +64,12 @@ class Driver:
         return Path(os.path.relpath(self.spec.path, self.store.folder.parent)).as_posix()
 
     def plan(self) -> ir.Plan:
-        """The plan as far as it is known now."""
-        return self.spec.compiled.plan(self._index.hash, self.targets)
+        """The plan as far as it is known now. Raises RunError R0502 where this version can't run a target."""
+        try:
+            return self.spec.compiled.plan(self._index.hash, self.targets)
+        except NotRunnable as error:
+            message = f"this version of mfc checks {error.what}, but can't run it"
+            raise RunError("R0502", message, help="name what can be run with `--target NAME`") from error
 
     def look(self) -> Iterator[Status]:
         """Where each stage stands. Nothing is run but the listing of files."""

@@ -34,7 +34,10 @@ def draw(plan: ir.Plan, states: Mapping[str, str]) -> str:
     height = 2 * MARGIN + max(map(len, columns), default=1) * (HEIGHT + GAP_Y) - GAP_Y
     parts = [_arrow(places[a], places[b]) for a, b in sorted(graph.edges)]
     parts += [_box(places[s.name], s.name, states.get(s.name, "waiting")) for s in plan]
-    head = '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>'
+    head = (
+        '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>'
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
         f'font-size="13">{head}{"".join(parts)}</svg>\n'
@@ -44,7 +47,8 @@ def draw(plan: ir.Plan, states: Mapping[str, str]) -> str:
 def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     x1, y1, x2, y2 = start[0] + WIDTH, start[1] + HEIGHT // 2, end[0], end[1] + HEIGHT // 2
     middle = (x1 + x2) // 2
-    return f'<path d="M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
+    curve = f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
+    return f'<path d="{curve}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
 
 
 def _box(place: tuple[int, int], name: str, state: str) -> str:

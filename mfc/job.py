@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mfc import stages
 from mfc.driver import Driver, Status
@@ -20,7 +20,9 @@ from mfc.stages import Means
 if TYPE_CHECKING:
     from torch import nn
 
+    from mfc.dsl.elaborate import Elaborated
     from mfc.runtime.data.loaders import DataLoaders
+    from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.predict import Prediction
 
@@ -160,9 +162,24 @@ class Job:
             )
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
+        return stages.module(self._model(name).stack, [], 42, name)
+
+    def layers(self, name: str) -> list[LayerRow]:
+        """The layers of a model in the order in which they run, with the shapes that they give for one item.
+
+        Raises KeyError where there is no model of that name.
+        """
+        from mfc.runtime.layer_table import layer_table
+
+        model = self._model(name)
+        return layer_table(model.stack, (1, *cast("tuple[int, ...]", model.into[1:])))
+
+    def _model(self, name: str) -> Elaborated:
+        """A model with what the data tells put in."""
+        driver = self._driver(Means(), ())
         driver.bind()
-        stack = next(m.stack for d, m in driver.spec.compiled.checked.models.items() if d.name == name)
-        return stages.module(stack, [], 42, name)
+        models = {declared.name: model for declared, model in driver.spec.compiled.checked.models.items()}
+        return models[name]
 
     def _driver(
         self, means: Means, targets: Sequence[str], say: Callable[[str], None] = lambda line: None
@@ -171,6 +188,6 @@ class Job:
         for target in targets:
             if target not in known:
                 raise RunError(
-                    "R0201", f"the spec declares no `{target}`", help=f"there are {', '.join(known)}"
+                    "R0501", f"the spec declares no `{target}`", help=f"there are {', '.join(known)}"
                 )
         return Driver(self.spec, self.store, means, targets, say)

@@ -37,7 +37,7 @@ class DiskFiles:
     """The files of a spec on disk: `roots` are the folders that imports may not leave."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        self.roots = [root.as_posix() for root in roots]
+        self.roots: Sequence[str] = [root.as_posix() for root in roots]
         self.standard = Path(__file__).parent.joinpath("specs").resolve().as_posix()
 
     def read(self, path: str) -> str:
@@ -59,6 +59,11 @@ class Spec:
     settings: Mapping[str, Any]
     roots: Sequence[Path]
     compiled: Compiled
+
+    @property
+    def name(self) -> str:
+        """The path as messages show it."""
+        return self.compiled.program.entry.file.source.name
 
     @property
     def diagnostics(self) -> Sequence[Diagnostic]:
@@ -88,24 +93,28 @@ class Spec:
         return Job(self)
 
 
-def load(
+def load(path: str | os.PathLike[str], /, **settings: Any) -> Spec:
+    """Reads and checks a spec with values for its params. Nothing of the spec's own code is executed.
+
+    What is wrong in the file is no exception: see `Spec.diagnostics`. Raises OSError where it can't be read.
+    """
+    return read(path, settings)
+
+
+def read(
     path: str | os.PathLike[str],
-    /,
+    settings: Mapping[str, Any],
     *,
     allow_outside: str | os.PathLike[str] | None = None,
     opening: bool = False,
-    **settings: Any,
 ) -> Spec:
-    """Reads and checks a spec with values for its params. Nothing of the spec's own code is executed.
+    """Does what `load` does, and can be told more.
 
     Args:
         path: the `.mfs` file.
+        settings: values of params by name; a `mfc.dsl.params.Text` is read as the param's type asks.
         allow_outside: a folder that `import` and `use` may read beside the folder of the spec.
         opening: only look at it: a param without a value is no error.
-        settings: values of params by name.
-
-    Raises:
-        OSError: the file can't be read. What is wrong inside it is no exception: see `Spec.diagnostics`.
     """
     file = Path(os.path.abspath(path))
     roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]

@@ -44,10 +44,9 @@ class Means:
     stream: TextIO | None = None
 
 
-def scan(stage: ir.Stage, cache: Callable[[Any], HashCache]) -> Listing:
+def scan(stage: ir.Stage, caches: Callable[[str], HashCache]) -> Listing:
     """What the source of a `files` stage holds now."""
-    source = build(stage.placing["source"])
-    return list_files(source, cache(source))
+    return list_files(build(stage.placing["source"]), caches)
 
 
 def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:

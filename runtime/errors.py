@@ -1,6 +1,7 @@
 """What a run raises when something that a user can mend went wrong.
 
-Each code has a page in `docs/errors/`: R01xx data, R02xx training, R03xx store and disk, R04xx device.
+Each code has a page in `docs/errors/`: R01xx data, R02xx training, R03xx store and disk, R04xx device,
+R05xx what was asked for.
 """
 
 from __future__ import annotations

@@ -1,0 +1,261 @@
+"""The command line: reads arguments, calls the Python API, prints. What costs time is imported where it is used.
+
+Exit statuses: 0 done, 1 a run failed, 2 the spec or the command line has errors, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mfc.dsl.params import Text
+from mfc.dsl.render import json_line, render, summary
+from mfc.runtime.errors import RunError, RunInterrupted
+from mfc.spec import Spec, SpecError, read
+
+if TYPE_CHECKING:
+    from mfc.dsl.diagnostics import Diagnostic
+    from mfc.job import Job
+
+DONE, FAILED, BAD_SPEC, INTERRUPTED = 0, 1, 2, 130
+
+
+class UsageError(Exception):
+    """What was asked for on the command line is not there."""
+
+    def __init__(self, message: str, help: str = "") -> None:
+        super().__init__(message)
+        self.message, self.help = message, help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and gives the exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        status = given.command(given)
+        sys.stdout.flush()
+        return status
+    except SpecError as error:
+        _report(error.diagnostics, sys.stderr)
+        return BAD_SPEC
+    except UsageError as error:
+        print(
+            f"error: {error.message}",
+            *([f"  = help: {error.help}"] if error.help else []),
+            sep="\n",
+            file=sys.stderr,
+        )
+        return BAD_SPEC
+    except RunError as error:
+        if given.debug:
+            raise
+        print(error, file=sys.stderr)
+        return FAILED
+    except RunInterrupted as stop:
+        print(stop.message, file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        if given.debug:
+            raise
+        print(
+            f"error: mfc failed: {type(error).__name__}: {error}\n"
+            "  = note: this is a mistake in mfc or in a component of yours, sorry\n"
+            "  = help: run the same command with `--debug` for the traceback",
+            file=sys.stderr,
+        )
+        return FAILED
+
+
+# ── the commands ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check(given: argparse.Namespace) -> int:
+    specs = [_load(path, given, opening=True) for path in given.specs]
+    for spec in specs:
+        if given.json:
+            for diagnostic in spec.diagnostics:
+                print(json_line(diagnostic))
+        else:
+            _report(spec.diagnostics, sys.stdout)
+            print(summary(spec.diagnostics, spec.name))
+    return DONE if all(spec.ok for spec in specs) else BAD_SPEC
+
+
+def plan(given: argparse.Namespace) -> int:
+    from mfc.show import plan_json, show_plan
+
+    job = _job(given)
+    statuses = job.status(given.target)
+    if given.graph:
+        from mfc.graph import draw
+
+        _write(given.graph, draw(job.plan(given.target), {s.stage.name: s.state for s in statuses}))
+    if given.json:
+        print(json.dumps(plan_json(statuses), indent=1))
+    else:
+        print(show_plan(statuses))
+    return DONE
+
+
+def run(given: argparse.Namespace) -> int:
+    from mfc.show import result_json, show_result
+
+    done = _job(given).run(
+        given.target,
+        device=given.device,
+        workers=given.workers,
+        progress=not given.json,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    print(json.dumps(result_json(done), indent=1) if given.json else show_result(done))
+    return DONE
+
+
+def show(given: argparse.Namespace) -> int:
+    from mfc.show import show_declaration
+
+    print(show_declaration(_job(given), given.name))
+    return DONE
+
+
+def explain(given: argparse.Namespace) -> int:
+    from mfc.dsl.explain import codes
+    from mfc.dsl.explain import explain as page
+    from mfc.dsl.suggest import did_you_mean
+
+    if text := page(given.code):
+        print(text, end="")
+        return DONE
+    raise UsageError(f"there is no code `{given.code}`", did_you_mean(given.code.upper(), codes()))
+
+
+# ── what they share ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _load(path: str, given: argparse.Namespace, opening: bool = False) -> Spec:
+    settings = {name: Text(value) for name, value in given.set}
+    try:
+        return read(path, settings, allow_outside=given.allow_outside, opening=opening)
+    except OSError as error:
+        raise UsageError(f"can't read {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _job(given: argparse.Namespace) -> Job:
+    """The job of the spec that was named. Its warnings are printed; SpecError where it has errors."""
+    from mfc.job import Job
+
+    spec = _load(given.spec, given)
+    if not spec.ok:
+        raise SpecError(spec.diagnostics)
+    _report(spec.diagnostics, sys.stderr)
+    return Job(spec, Path(given.store).absolute() if given.store else None)
+
+
+def _report(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
+    colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    for diagnostic in diagnostics:
+        print(render(diagnostic, colour), end="\n\n", file=stream)
+
+
+def _write(path: str, text: str) -> None:
+    from mfc.runtime.disk import write_file
+
+    write_file(path, text.encode())
+
+
+# ── the arguments ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Version(argparse.Action):
+    """Prints the version; looks it up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"mfc {version('mfc')}")
+        parser.exit()
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"write NAME=VALUE, not `{text}`")
+    return name, value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number from 0 on, not `{text}`")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mfc", description="Checks specs of training jobs, and runs what is not up to date."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    debug = argparse.ArgumentParser(add_help=False)
+    debug.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    spec = argparse.ArgumentParser(add_help=False, parents=[debug])
+    spec.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="set a param; may be repeated",
+    )
+    spec.add_argument(
+        "--allow-outside",
+        metavar="FOLDER",
+        help="a folder that `import` and `use` may read beside the spec's own",
+    )
+    job = argparse.ArgumentParser(add_help=False, parents=[spec])
+    job.add_argument("spec", metavar="SPEC", help="the .mfs file")
+    job.add_argument(
+        "--store", metavar="FOLDER", help="where results are kept; .mfc beside the spec by default"
+    )
+    targets = argparse.ArgumentParser(add_help=False)
+    targets.add_argument(
+        "--target", action="append", default=[], metavar="NAME",
+        help="a declaration to run, with what it needs; may be repeated; all trainings by default",
+    )  # fmt: skip
+    targets.add_argument("--json", action="store_true", help="print JSON")
+
+    def add(
+        name: str, function: Any, help: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help.capitalize() + ".", parents=parents)
+        command.set_defaults(command=function)
+        return command
+
+    one = add("run", run, "run what is not up to date", job, targets)
+    one.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    one.add_argument("--workers", type=_count, metavar="N", help="processes that load items; 0 for none")
+
+    one = add("check", check, "report all mistakes, without running anything", spec)
+    one.add_argument("specs", nargs="+", metavar="SPEC", help="the .mfs files")
+    one.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    one = add("plan", plan, "show the stages, which would run, and why", job, targets)
+    one.add_argument("--graph", metavar="FILE.svg", help="draw the stages")
+
+    one = add("show", show, "show a model's layers, a data block or a training's schedule", job)
+    one.add_argument("name", metavar="NAME", help="what to show")
+
+    one = add("explain", explain, "explain an error code", debug)
+    one.add_argument("code", metavar="CODE", help="such as E0204")
+    return parser

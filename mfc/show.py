@@ -1,0 +1,176 @@
+"""What the command line prints of plans, results and declarations, as text and as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mfc.dsl import ir
+from mfc.runtime.errors import RunError
+
+if TYPE_CHECKING:
+    from mfc.driver import Status
+    from mfc.job import Job, Run, Trained
+    from mfc.runtime.layer_table import LayerRow
+
+BARS = "▁▂▃▄▅▆▇█"
+CURVE_POINTS = 60
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Rows in columns two spaces apart; the columns of `right` are set to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    right = set(right)
+    lines = (
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+# ── plans and results ───────────────────────────────────────────────────────────────────────────────────
+
+
+def show_plan(statuses: Sequence[Status]) -> str:
+    """The stages in order, where each stands and why."""
+    rows = [(s.stage.name, s.state, "; ".join(s.reasons)) for s in statuses]
+    stale = sum(s.state != "up to date" for s in statuses)
+    said = f"{stale} of {len(statuses)} stages would run" if stale else "everything is up to date"
+    return f"{table(rows)}\n{said}"
+
+
+def plan_json(statuses: Sequence[Status]) -> dict[str, Any]:
+    """The plan with where each stage stands."""
+    return {
+        "stages": [
+            {
+                "name": s.stage.name,
+                "kind": s.stage.kind,
+                "state": s.state,
+                "reasons": list(s.reasons),
+                "inputs": list(s.stage.inputs),
+                "recipe": ir.to_json(s.stage.recipe),
+                "placing": ir.to_json(s.stage.placing),
+            }
+            for s in statuses
+        ]
+    }
+
+
+def show_result(run: Run) -> str:
+    """What was trained, how well, and where it is."""
+    lines = [] if run.ran else ["everything is up to date"]
+    for name, trained in run.items():
+        if name == trained.stage.name:
+            lines.append(f"{name}: {_measured(trained)}\n  results in {_near(trained.folder)}")
+    return "\n".join(lines)
+
+
+def result_json(run: Run) -> dict[str, Any]:
+    """The stages that ran, and each training's last measurements and folder."""
+    return {
+        "ran": run.ran,
+        "trained": {
+            name: {"folder": str(trained.folder), "last": trained.history[-1]}
+            for name, trained in run.items()
+            if name == trained.stage.name
+        },
+    }
+
+
+def _measured(trained: Trained) -> str:
+    history = trained.history
+    measured = {k: v for k, v in history[-1].items() if k not in ("epoch", "seconds", "lr")}
+    said = ", ".join(f"{name} {value:.4g}" for name, value in measured.items() if isinstance(value, float))
+    return f"{said} after {len(history)} epoch{'s' if len(history) > 1 else ''}"
+
+
+def _near(folder: Path) -> str:
+    relative = os.path.relpath(folder)
+    return str(folder) if relative.startswith("..") else relative
+
+
+# ── declarations ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_declaration(job: Job, name: str) -> str:
+    """A model as a table of layers, a data block with its parts and a batch, or a training's schedule.
+
+    Raises:
+        RunError: R0501, nothing of that name can be shown; or the data can't be read.
+    """
+    checked = job.spec.compiled.checked
+    if any(instance.name == name for instance in checked.data):
+        return show_data(job, name)
+    if any(declared.name == name for declared in checked.models):
+        return show_layers(job.layers(name))
+    stages = [s for s in job.plan() if s.kind == "train" and name in (s.name, s.recipe["train"])]
+    if stages:
+        return "\n\n".join(map(show_schedule, stages))
+    known = [
+        *(i.name for i in checked.data),
+        *(d.name for d in checked.models),
+        *(i.name for i in checked.trains),
+    ]
+    raise RunError("R0501", f"there is nothing called `{name}` to show", help=f"there are {', '.join(known)}")
+
+
+def show_layers(rows: Sequence[LayerRow]) -> str:
+    """One line a layer: its place, what it is, the shape that it gives for one item, its parameters."""
+    body = [
+        (r.path, r.call, " ".join(map(str, (r.out or ())[1:])), f"{r.parameters:,}" if r.parameters else "")
+        for r in rows
+    ]
+    total = sum(row.parameters for row in rows)
+    return f"{table([('layer', '', 'gives', 'parameters'), *body], right=[3])}\n{total:,} parameters"
+
+
+def show_data(job: Job, name: str) -> str:
+    """The parts of a data block, its classes, and a batch as the model gets it."""
+    dls: Any = job.build(name)
+    lines = [f"train  {len(dls.items.train):,} items", f"valid  {len(dls.items.valid):,} items"]
+    if dls.vocab:
+        counts = dls.items.facts()["train.class_counts"]
+        shown = [f"{label} ({count:,})" for label, count in zip(dls.vocab, counts)]
+        more = f" and {len(shown) - 20:,} more" if len(shown) > 20 else ""
+        lines.append(f"{len(shown)} classes, with their items in train: {', '.join(shown[:20])}{more}")
+    for part, loader in (("train", dls.train), ("valid", dls.valid)):
+        batch = next(iter(loader))
+        x = batch.x
+        lines.append(
+            f"a batch of {part}: {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}, "
+            f"from {x.min():.3g} to {x.max():.3g}, mean {x.mean():.3g}, std {x.std():.3g}"
+        )
+    dls.close()
+    return "\n".join(lines)
+
+
+def show_schedule(stage: ir.Stage) -> str:
+    """The course of each hyperparameter that a training's schedules drive, for the first and the last group."""
+    from mfc.runtime.build import build
+
+    recipe = stage.recipe
+    groups = max(len(recipe["groups"]), 1)
+    lines = [f"{stage.name}: {recipe['epochs']} epochs"]
+    for schedule in build(recipe["schedule"]):
+        for group in sorted({0, groups - 1}):
+            points = [schedule.values(i / (CURVE_POINTS - 1), group, groups) for i in range(CURVE_POINTS)]
+            for hyper in points[0]:
+                values = [point[hyper] for point in points]
+                where = "" if groups == 1 else f" of group {group}"
+                ends = f"{values[0]:.3g} to {values[-1]:.3g}, at most {max(values):.3g}"
+                lines.append(f"  {hyper}{where}: {ends}\n  {_curve(values)}")
+    return "\n".join(
+        lines if len(lines) > 1 else [*lines, "  no schedule: all hyperparameters stay as they are"]
+    )
+
+
+def _curve(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return "".join(
+        BARS[round((v - low) / (high - low) * (len(BARS) - 1)) if high > low else 0] for v in values
+    )
