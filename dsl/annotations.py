@@ -28,8 +28,8 @@ _KINDS = {"".join(word.capitalize() for word in k.split("_")): k for k in (*KIND
 _BOUNDS = ("lo", "hi", "above", "below")
 
 UNDERSTOOD = (
-    "int, float, bool, str, Path, None, unions, list[T], Literal[...], Annotated[T, Range(lo, hi)], In, "
-    "or a kind such as Loss"
+    "int, float, bool, str, Path, None, unions, list[T], Literal[...], Annotated[T, Range(lo, hi)], In "
+    "and kinds such as Loss"
 )
 
 
@@ -153,7 +153,7 @@ def _within(type: Type, range: Range, node: ast.expr) -> Type:
     members = getattr(type, "members", ())
     if any(isinstance(member, Number) for member in members):
         return union([_within(m, range, node) if isinstance(m, Number) else m for m in members])
-    raise AnnotationError(node, f"a range needs a number, and `{type}` is none")
+    raise AnnotationError(node, f"a range needs a number, not `{type}`")
 
 
 def literal(node: ast.expr) -> Any:

@@ -71,8 +71,9 @@ def read_file(text: str, path: str, module: str | None) -> Reading:
     """
     if module is not None and not _MAYBE.search(text):
         return Reading()
-    if len(text) > LONGEST:
-        return _unreadable(1, 0, f"the file is longer than {LONGEST:,} characters")
+    if len(text) > LONGEST or "\0" in text:
+        reason = "holds a null byte" if "\0" in text else f"is longer than {LONGEST:,} characters"
+        return _unreadable(1, 0, f"the file {reason}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd escapes in strings are no matter here
@@ -81,9 +82,8 @@ def read_file(text: str, path: str, module: str | None) -> Reading:
     except SyntaxError as error:
         message = f"this is not valid Python: {error.msg}"
         return _unreadable(error.lineno or 1, max((error.offset or 1) - 1, 0), message)
-    except (RecursionError, MemoryError, ValueError) as error:
-        reason = "it holds a null byte" if "null byte" in str(error) else "it is nested too deeply"
-        return _unreadable(1, 0, f"the file can't be read: {reason}")
+    except (RecursionError, MemoryError):
+        return _unreadable(1, 0, "the file is nested too deeply to be read")
 
 
 def _unreadable(line: int, column: int, message: str) -> Reading:
@@ -313,14 +313,14 @@ class _Reader:
         self, name: str, node: ast.AST, annotation: ast.expr | None, owner: str
     ) -> tuple[Type, bool]:
         if annotation is None:
-            help = f"write for example `{name}: int`; there are {UNDERSTOOD}"
-            self.report("E0702", node, f"`{name}` of `{owner}` has no annotation", help)
+            message = f"`{name}` of `{owner}` has no annotation"
+            self.report("E0702", node, message, f"say what it takes, such as `{name}: int`")
             return types.ANY, False
         try:
             return read_annotation(annotation, self.assigned)
         except AnnotationError as error:
             message = f"`{name}` of `{owner}`: {error.message}"
-            self.report("E0702", error.node, message, f"there are {UNDERSTOOD}")
+            self.report("E0702", error.node, message, f"annotations are {UNDERSTOOD}")
             return types.ANY, False
 
     def passes(self, node: ast.ClassDef) -> dict[str, bool]:

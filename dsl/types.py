@@ -453,8 +453,10 @@ def describe(value: Any) -> str:
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, list | tuple):
-        shown = f"[{', '.join(describe(item) for item in value[:6])}{', ...' if len(value) > 6 else ''}]"
-        return shown if len(shown) <= 40 else f"a list of {len(value)} items"
+        shown = f"[{', '.join(describe(item) for item in value[:7])}]"
+        return shown if len(value) <= 6 and len(shown) <= 40 else f"a list of {len(value)} items"
+    if isinstance(value, float):
+        return repr(value)  # `1.0`, where an integer was expected
     if value is None or isinstance(value, bool | int | float):
         return text(value)
     kind = kind_of(value)

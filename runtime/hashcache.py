@@ -79,20 +79,14 @@ class HashCache:
         entries = self._entries
         missing: list[tuple[int, int, int]] = []
         digests: list[bytes] = []
-        for name in names:
-            try:
-                stat = os.stat(f"{self.root}/{name}")
-            except OSError as error:
-                raise _unreadable(f"{self.root}/{name}", error) from error
+        for name, (size, changed) in zip(names, _stat_all(self.root, names)):
             entry = entries.get(name)
-            if entry is None or entry[0] != stat.st_size or entry[1] != stat.st_mtime_ns:
-                changed = (
-                    stat.st_mtime_ns if now - stat.st_mtime_ns > FRESH else -1
-                )  # -1: read again next time
-                missing.append((len(digests), stat.st_size, changed))
-                digests.append(b"")
-            else:
+            if entry is not None and entry[0] == size and entry[1] == changed:
                 digests.append(entry[2])
+            else:
+                trusted = changed if now - changed > FRESH else -1  # else it is read again next time
+                missing.append((len(digests), size, trusted))
+                digests.append(b"")
         read = _read_all(self.root, [names[i] for i, _, _ in missing])
         for (i, size, changed), digest in zip(missing, read):
             digests[i] = digest
@@ -143,6 +137,17 @@ def _unpack(data: bytes, root: str) -> Iterator[tuple[str, tuple[int, int, bytes
     return zip(names, zip(sizes, times, digests))
 
 
+def _stat_all(root: str, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The size and modification time of each file."""
+    start = root + os.sep
+    try:
+        for name in names:
+            stat = os.stat(start + name)
+            yield stat.st_size, stat.st_mtime_ns
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
 def _read_all(root: str, names: Sequence[str]) -> list[bytes]:
     chunks = [names[i : i + _CHUNK] for i in range(0, len(names), _CHUNK)]
     if len(chunks) <= 1:
@@ -153,18 +158,13 @@ def _read_all(root: str, names: Sequence[str]) -> list[bytes]:
 
 
 def _read(root: str, names: Sequence[str]) -> list[bytes]:
-    digests = []
-    for name in names:
-        path = f"{root}/{name}"
-        try:
-            digests.append(digest_file(path))
-        except OSError as error:
-            raise _unreadable(path, error) from error
-    return digests
+    try:
+        return [digest_file(os.path.join(root, name)) for name in names]
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
-def _unreadable(path: str, error: OSError) -> RunError:
-    reason = error.strerror or str(error)
-    return RunError(
-        "R0304", f"can't read {path}: {reason}", "see that the file is there and may be read, then run again"
-    )
+def _unreadable(error: OSError) -> RunError:
+    reason = (error.strerror or str(error)).lower()
+    help = "see that the file is there and may be read, then run again"
+    return RunError("R0304", f"can't read `{error.filename}`: {reason}", help)
