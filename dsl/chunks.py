@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from mfc.dsl.recovery import Reading, read
+from mfc.dsl.scan import DECLARATION_WORDS
 from mfc.dsl.source import Source, Span
 
 T = TypeVar("T")
@@ -22,7 +23,7 @@ MAX_DEPTH = 200  # nodes within nodes: the stages that walk the tree take a few 
 
 # Two words in a row open a declaration even where the first is no declaration word: it is reported there.
 _START = re.compile(
-    r"^(?:(?:import|use)[ \t]*r?\"|language[ \t]+[0-9]"
+    rf"^(?:(?:import|use)[ \t]*r?\"|language[ \t]+[0-9]|(?:{'|'.join(DECLARATION_WORDS)})[ \t]+[A-Za-z_]"
     r"|(?!(?:group|phase|if|then|else|for|in|and|or|not)\b)[A-Za-z_][A-Za-z0-9_]*"
     r"[ \t]+(?!(?:and|or|in|not|if|then|else|for)\b)[A-Za-z_])",
     re.MULTILINE,

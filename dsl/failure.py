@@ -135,7 +135,9 @@ class Failure:
         depth, fenced, start = 0, self.inside in ("", "LBRACE"), index
         while index < len(self.tokens):
             token = self.tokens[index]
-            if depth == 0 and (token.type == "COMMA" or (fenced and token.fresh and index > start)):
+            if depth == 0 and token.type == "COMMA":
+                break
+            if depth == 0 and index > start and (token.fresh if fenced else token.type == "FOR"):
                 break
             depth += (token.type in OPENING) - (token.type in CLOSING)
             if depth < 0:

@@ -124,7 +124,7 @@ def _quotes(kind: str, text: str) -> Fault:
     inner = text[1:-1].replace("\\", "\\\\").replace('"', '\\"')
     quoted = f'"{inner}"'
     return Fault(
-        "E0104",
+        "E0103",
         "a string stands in double quotes",
         "other quotes",
         f"write `{quoted}`",

@@ -99,6 +99,22 @@ def not_in_the_language(at: Failure) -> Mended | None:
     return None
 
 
+def part_without_name(at: Failure) -> Mended | None:
+    """`group { ... }`, `phase { ... }`"""
+    word = at.before
+    if at.token.type != "LBRACE" or word.type != "NAME" or word.text not in ("group", "phase"):
+        return None
+    return Mended(
+        Diagnostic(
+            "E0119",
+            f"`{word.text}` is followed by a name",
+            at.span(word),
+            "expected a name after this",
+            help=f"write `{word.text} name {{ ... }}`",
+        )
+    )
+
+
 def keyword_as_name(at: Failure) -> Mended | None:
     """`let if = 3`, `f(then = 1)`"""
     for i in (at.index, at.index - 1):
@@ -110,7 +126,8 @@ def keyword_as_name(at: Failure) -> Mended | None:
         )
         opened = at.at(i - 1).type in ("LET", "FOR", "GROUP", "PHASE", "DOT") and i == at.index
         given = i < at.index and at.token.type == "EQUAL" and at.at(i - 1).type in ("COMMA", "LPAR", "LBRACE")
-        if names or opened or given:
+        named = i == at.index and at.at(i + 1).type == "EQUAL"
+        if names or opened or given or named:
             return Mended(
                 Diagnostic(
                     "E0122",
@@ -152,7 +169,10 @@ def expectation(expected: frozenset[str]) -> str:
 
 def _unexpected(at: Failure) -> Mended:
     what = expectation(at.expected)
-    if at.token.type == "$END" or (at.token.fresh and at.token.type not in CLOSING):
+    between = (
+        "a statement" in what or "a declaration" in what
+    )  # then what is there is at fault, not what lacks
+    if at.token.type == "$END" or (at.token.fresh and at.token.type not in CLOSING and not between):
         span, label = at.span(at.before), f"expected {what} after this"
     else:
         span, label = at.span(at.token), "not expected here"
@@ -166,6 +186,7 @@ _RULES = (
     not_in_the_language,
     *mend_expressions.FIRST,
     keyword_as_name,
+    part_without_name,
     *mend_declarations.RULES,
     *mend_expressions.LAST,
 )

@@ -99,11 +99,10 @@ def outside(at: Failure) -> Mended | None:
         return None
     end = _next_line(at)
     token, after = at.token, at.at(at.index + 1)
-    if token.fresh and token.type == "NAME" and not after.fresh:
-        if token.text in DECLARATION_WORDS:
-            return _incomplete(at, end)
-        if after.type == "NAME":
-            return _unknown_word(at, end)
+    if token.fresh and token.text in DECLARATION_WORDS:
+        return _incomplete(at, end)
+    if token.fresh and token.type == "NAME" and after.type == "NAME" and not after.fresh:
+        return _unknown_word(at, end)
     if not token.fresh:
         declaration = at.tokens[at.declaration].text if at.declaration is not None else "the declaration"
         message = f"unexpected {quoted(token)} after the end of the `{declaration}`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mfc.dsl.diagnostics import Diagnostic, Fix
 from mfc.dsl.failure import Failure, Mended, quoted
-from mfc.dsl.scan import BEFORE_OPERAND, CHUNK, Token
+from mfc.dsl.scan import BEFORE_OPERAND, CHUNK, CLOSING, Token
 from mfc.dsl.source import Span
 
 _COMPARISONS = {"EQ", "NE", "LT", "LE", "GT", "GE", "IN"}
@@ -101,7 +101,7 @@ def _back(at: Failure, index: int, kind: str) -> int | None:
 
 def braces_as_value(at: Failure) -> Mended | None:
     """A dict literal, or a `branch` or body whose word was forgotten."""
-    if at.token.type != "LBRACE" or at.before.type not in BEFORE_OPERAND:
+    if at.token.type != "LBRACE" or "MISSING" not in at.expected:
         return None
     head = at.at(at.index - 3).type
     if at.before.type == "EQUAL" and head == "MODEL":
@@ -294,19 +294,20 @@ def missing_value(at: Failure) -> Mended | None:
     """An operator, a comma or a keyword after which nothing stands."""
     if "MISSING" not in at.expected or (at.before.type == "MISSING" and not at.before.text):
         return None
-    if at.before.type == "EQUAL":
+    late = at.token.fresh or at.token.type in CLOSING  # nothing stands there; else something else does
+    if at.before.type == "EQUAL" and late:
         name = at.at(at.index - 2)
         of = f" of `{name.text}`" if name.type == "NAME" else ""
         problem = Diagnostic(
             "E0105", f"the value{of} is missing", at.span(at.before), "expected a value after this"
         )
     else:
-        place = at.before if at.token.type == "$END" or at.token.fresh else at.token
+        fresh = at.token.fresh
         problem = Diagnostic(
             "E0101",
-            f"expected a value after {quoted(at.before)}, found {quoted(at.token)}",
-            at.span(place),
-            "expected a value after this" if place is at.before else "not a value",
+            f"expected a value after {quoted(at.before)}" + ("" if fresh else f", found {quoted(at.token)}"),
+            at.span(at.before if fresh else at.token),
+            "expected a value after this" if fresh else "not a value",
         )
     return Mended(problem, at.inserted(("MISSING", "")))
 

@@ -52,7 +52,8 @@ def _too_deep(
     message = f"this is nested more than {MAX_DEPTH} deep"
     diagnostics.add("E0115", error.span, message, "too deep", help="give inner parts names with `let`")
     name = getattr(declaration, "name", None)
-    kind = getattr(declaration, "kind", "") or type(declaration).__name__.removesuffix("Decl").lower()
+    kinds = {syntax.LetStmt: "let", syntax.Param: "param", syntax.DataDecl: "data"}
+    kind = kinds.get(type(declaration)) or getattr(declaration, "kind", "")
     stub = syntax.BrokenDecl(kind, name, declaration.span)
     return place(stub, source, start)
 

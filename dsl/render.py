@@ -9,6 +9,7 @@ from typing import Any
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.source import Source, Span
 
+_JOINER = "\u200d"  # between the parts of an emoji
 _WIDTH = 100  # of a line of source; a longer one is cut around the place
 _COLOURS = {"error": "\033[1;31m", "warning": "\033[1;33m", "gutter": "\033[1;34m", "bold": "\033[1m"}
 
@@ -144,16 +145,15 @@ def _clean(text: str) -> str:
     """A text that can do nothing to a terminal: tabs as spaces, other control characters replaced."""
     if text.isprintable():
         return text
-    return "".join(
-        letter
-        if letter.isprintable()
-        else "    "
-        if letter == "\t"
-        else " "
-        if letter.isspace()
-        else "\ufffd"
-        for letter in text
-    )
+    return "".join(map(_clean_letter, text))
+
+
+def _clean_letter(letter: str) -> str:
+    if letter.isprintable() or letter == _JOINER:
+        return letter
+    if letter == "\t":
+        return "    "
+    return " " if letter.isspace() else "\ufffd"
 
 
 def _width(text: str) -> int:
@@ -165,7 +165,7 @@ def _width(text: str) -> int:
     def columns(letter: str) -> int:
         if letter == "\t":
             return 4
-        if unicodedata.combining(letter) or letter in "\u200d\ufe0f":
+        if unicodedata.combining(letter) or letter in (_JOINER, "\ufe0f"):
             return 0
         return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
