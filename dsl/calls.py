@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
-
-from mfc.dsl.suggest import did_you_mean
 
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Argument, CallExpr, Expr, Name
 from mfc.dsl.types import Type, Unknown
 
 if TYPE_CHECKING:
-    from mfc.dsl.evaluate import Evaluator
+    from mfc.dsl.names import Names
 
 EXPRESSIONS = get_args(Expr)
 
@@ -39,7 +39,7 @@ class Signature:
     slots: Sequence[Slot]
     others: Type | None = None
 
-    @property
+    @cached_property
     def positional(self) -> list[Slot]:
         return [slot for slot in self.slots if not slot.named]
 
@@ -55,7 +55,7 @@ class Bound:
     written: dict[str, Span]
 
 
-def bind(evaluator: Evaluator, signature: Signature, call: CallExpr, scope: Scope, defaults: Scope) -> Bound:
+def bind(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope, defaults: Scope) -> Bound:
     """The value of each parameter. `scope` is where the call stands, `defaults` where its defaults are evaluated:
     they may use earlier parameters."""
     placed = _place(evaluator, signature, call, scope)
@@ -96,7 +96,7 @@ def _positional(signature: Signature, call: CallExpr) -> dict[str, Span]:
     return {slot.name: a.span for slot, a in zip(signature.positional, plain)}
 
 
-def _place(evaluator: Evaluator, signature: Signature, call: CallExpr, scope: Scope) -> dict[str, Argument]:
+def _place(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope) -> dict[str, Argument]:
     """Which argument goes to which parameter; those that fit none are reported, and looked into all the same."""
     placed: dict[str, Argument] = {}
     add = evaluator.diagnostics.add
@@ -105,9 +105,12 @@ def _place(evaluator: Evaluator, signature: Signature, call: CallExpr, scope: Sc
             if position >= len(signature.positional):
                 takes = _count(len(signature.positional))
                 add(
-                    "E0304", argument.span, f"`{signature.name}` takes {takes}", "one too many",
+                    "E0304",
+                    argument.span,
+                    f"`{signature.name}` takes {takes}",
+                    "one too many",
                     help=f"its arguments are `{usage(signature)}`" if signature.slots else "",
-                )  # fmt: skip
+                )
                 evaluator.evaluate(argument.value, scope)
                 continue
             name = signature.positional[position].name
@@ -119,20 +122,27 @@ def _place(evaluator: Evaluator, signature: Signature, call: CallExpr, scope: Sc
                 continue
         if name in placed:
             add(
-                "E0304", argument.span, f"`{name}` is given twice to `{signature.name}`", "given again here",
+                "E0304",
+                argument.span,
+                f"`{name}` is given twice to `{signature.name}`",
+                "given again here",
                 labels=((placed[name].span, "first given here"),),
-            )  # fmt: skip
+            )
             continue
         placed[name] = argument
     return placed
 
 
-def _unknown(evaluator: Evaluator, signature: Signature, name: Name) -> None:
+def _unknown(evaluator: Names, signature: Signature, name: Name) -> None:
     names = [slot.name for slot in signature.slots]
     evaluator.diagnostics.add(
-        "E0203", name.span, f"`{signature.name}` has no argument `{name.text}`", "unknown argument",
-        help=did_you_mean(name.text, names) or (f"its arguments are {', '.join(names)}" if names else "it takes none"),
-    )  # fmt: skip
+        "E0203",
+        name.span,
+        f"`{signature.name}` has no argument `{name.text}`",
+        "unknown argument",
+        help=did_you_mean(name.text, names)
+        or (f"its arguments are {', '.join(names)}" if names else "it takes none"),
+    )
 
 
 def _count(number: int) -> str:

@@ -18,7 +18,7 @@ from mfc.dsl.elaborate import Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.params import check_settings
 from mfc.dsl.resolve import Declared, Program
-from mfc.dsl.scope import Budget, LimitReached, Scope
+from mfc.dsl.scope import MAX_TOTAL, Budget, LimitReached, Scope
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, LetStmt, Param, Parameter, ValueDecl
 from mfc.dsl.typed import Checked, DataInfo, TrainInfo
@@ -36,7 +36,8 @@ def check(
     checker = _Checker(Evaluator(program, catalog, settings, facts, diagnostics, opening))
     for module in program.modules.values():
         for declared in module.declarations():
-            checker.safely(declared)
+            if checker.within_limits:
+                checker.safely(declared)
     return checker.checked
 
 
@@ -47,17 +48,30 @@ class _Checker:
         self.train_checker = TrainChecker(evaluator, self.data_of, self.train_of)
         self.open: list[Instance] = []
 
+    @property
+    def within_limits(self) -> bool:
+        budget = self.evaluator.budget
+        return budget.before + budget.steps <= MAX_TOTAL
+
     def safely(self, declared: Declared) -> None:
         """Checks one declaration with an allowance of its own; one that explodes ends with an error."""
-        self.evaluator.budget = Budget()
+        before = self.evaluator.budget
+        self.evaluator.budget = Budget(before.before + before.steps)
         try:
             self.declaration(declared)
         except LimitReached as limit:
             self.evaluator.diagnostics.add(
-                limit.code, limit.span, limit.message, "here",
-                labels=tuple((span, f"in `{name}`, called here") for name, span in self.evaluator.budget.calls[:3] if span is not limit.span),
+                limit.code,
+                limit.span,
+                limit.message,
+                "here",
+                labels=tuple(
+                    (span, f"in `{name}`, called here")
+                    for name, span in self.evaluator.budget.calls[:3]
+                    if span is not limit.span
+                ),
                 help="does it call itself without an end?" if limit.code == "E0601" else "",
-            )  # fmt: skip
+            )
             self.open.clear()
 
     def declaration(self, declared: Declared) -> None:
@@ -167,9 +181,13 @@ class _Checker:
         if instance in self.open:
             chain = [i.name for i in self.open[self.open.index(instance) :]] + [instance.name]
             self.evaluator.diagnostics.add(
-                "E0210", span, f"the train `{instance.name}` needs its own result", "closes the circle",
-                notes=(" -> ".join(chain),), help="break the circle: one of these must not need the others",
-            )  # fmt: skip
+                "E0210",
+                span,
+                f"the train `{instance.name}` needs its own result",
+                "closes the circle",
+                notes=(" -> ".join(chain),),
+                help="break the circle: one of these must not need the others",
+            )
             return None
         if instance not in self.checked.trains:
             self.open.append(instance)
@@ -180,7 +198,11 @@ class _Checker:
                 self.follow(info.fields[name], info.fields.span(name, span))
             self.evaluator.budget.leave()
             self.open.pop()
-            if info.model is not None and isinstance(named := info.fields["model"], Instance) and not named.args:
+            if (
+                info.model is not None
+                and isinstance(named := info.fields["model"], Instance)
+                and not named.args
+            ):
                 self.checked.models[named.declared] = info.model
             self.checked.trains[instance] = info
         return self.checked.trains[instance]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from mfc.dsl.suggest import did_you_mean
+from dataclasses import dataclass, field
 
 from mfc.dsl import shapes
 from mfc.dsl.calls import Signature, Slot, bind
@@ -16,9 +13,10 @@ from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, CallExpr, DataDecl, DataType, FieldStmt, Name
 from mfc.dsl.typed import DataInfo, Fields
-from mfc.dsl.types import BOOL, Unknown
+from mfc.dsl.types import BOOL, Unknown, with_article
 from mfc.dsl.values import ComponentValue, Instance, Shape
 
 BATCH = Dim.symbol("batch")
@@ -37,31 +35,22 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     """Checks one data block with its arguments in `scope`."""
     decl = instance.declared.decl
     assert isinstance(decl, DataDecl)
-    name = instance.declared.name
-    inputs, target = (
-        _type(evaluator, decl.input, INPUTS, "an input", scope),
-        _type(evaluator, decl.target, TARGETS, "a target", scope),
-    )
-    fields = check_fields(evaluator, "data", decl.body, scope, decl.name.span, name)
+    inputs = _type(evaluator, decl.input, INPUTS, "an input", scope)
+    target = _type(evaluator, decl.target, TARGETS, "a target", scope)
+    fields = check_fields(evaluator, "data", decl.body, scope, decl.name.span, decl.name.text)
     if target in LABELLED and "label" not in fields.written:
         evaluator.diagnostics.add(
-            "E0207", decl.name.span, f"the data `{name}` has no `label`", f"a {target} needs one",
+            "E0207",
+            decl.name.span,
+            f"the data `{decl.name.text}` has no `label`",
+            f"{with_article(target)} needs one",
             help="add `label = parent()` where the folder of a file is its label",
-        )  # fmt: skip
-    source, item, steps = fields["source"], None, []
-    if isinstance(source, ComponentValue) and inputs:
-        if source.info.facts.get("items", inputs) != inputs:
-            evaluator.diagnostics.add(
-                "E0506", fields.span("source", decl.name.span), f"`{source.info.name}` gives {source.info.facts['items']}s, and the input of `{name}` is {inputs}",
-                f"gives {source.info.facts['items']}s", labels=((decl.input.span, "the input"),),
-            )  # fmt: skip
-        elif source.info.facts.get("shape"):
-            item = shapes.apply(parse_rule(source.info.facts["shape"]), (), source.args).out
-    item = _transforms(evaluator, fields, "item_transforms", inputs, item, steps, decl.name.span)  # type: ignore[arg-type]
-    batch = _batch(evaluator, decl, fields, item)
-    batch = _transforms(evaluator, fields, "batch_transforms", inputs, batch, steps, decl.name.span)
+        )
+    shaper = _Shaper(evaluator, decl, fields, inputs)
+    item = shaper.transforms("item_transforms", shaper.source())
+    batch = shaper.transforms("batch_transforms", shaper.batch(item))
     classes = evaluator.classes(instance) if target in ("category", "multi_category") else None
-    return DataInfo(instance, inputs, target, fields, item, batch, classes, steps)
+    return DataInfo(instance, inputs, target, fields, item, batch, classes, tuple(shaper.steps))
 
 
 def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what: str, scope: Scope) -> str:
@@ -73,9 +62,12 @@ def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what:
     name = written.name.text
     if name not in known:
         evaluator.diagnostics.add(
-            "E0511", written.name.span, f"`{name}` is not {what} type", f"unknown {what.split()[-1]} type",
+            "E0511",
+            written.name.span,
+            f"`{name}` is not {what} type",
+            f"unknown {what.split()[-1]} type",
             help=did_you_mean(name, known) or f"there are {', '.join(known)}",
-        )  # fmt: skip
+        )
         return ""
     call = CallExpr(written.name, written.arguments, written.span)
     bind(evaluator, Signature(name, ARGUMENTS.get(name, [])), call, scope, Scope(scope.module))
@@ -94,66 +86,94 @@ def input_shape(evaluator: Evaluator, decl: BodyDecl, scope: Scope) -> Shape | N
         sizes = tuple(bound.args.values())
         return (BATCH, *sizes) if all(isinstance(size, int) for size in sizes) else None
     evaluator.diagnostics.add(
-        "E0511", call.span, "the input of a model is not of a known type", "unknown input type",
+        "E0511",
+        call.span,
+        "the input of a model is not of a known type",
+        "unknown input type",
         help="write `input = image(3, 224, 224)`: channels, height, width",
-    )  # fmt: skip
+    )
     return None
 
 
-def _transforms(
-    evaluator: Evaluator,
-    fields: Fields,
-    which: str,
-    inputs: str,
-    shape: Shape | None,
-    steps: list[Any],
-    owner: Span,
-) -> Shape | None:
-    """Follows the shape through a list of transforms."""
-    transforms = fields[which]
-    if isinstance(transforms, Unknown):
-        return None
-    for position, transform in enumerate(transforms):
-        span = fields.item_span(which, position, owner)
-        if not isinstance(transform, ComponentValue):
-            shape = None
-            continue
-        if inputs and inputs not in transform.info.facts.get("on", (inputs,)):
-            evaluator.diagnostics.add(
-                "E0506", span, f"`{transform.info.name}` does not work on {inputs}s", f"works on {', '.join(transform.info.facts['on'])}",
-                labels=((owner, f"its items are {inputs}s"),),
-            )  # fmt: skip
-            shape = None
-        elif shape is not None:
-            try:
-                shape = shapes.apply(
-                    parse_rule(transform.info.facts["shape"]), shape, _known(transform.args)
-                ).out  # type: ignore[assignment]
-                steps.append((transform.info.name, span, shape))
-            except shapes.Mismatch as error:
-                evaluator.diagnostics.add(
-                    "E0401",
-                    span,
-                    f"`{transform.info.name}` can't take {shapes.show_shape(shape)}",
-                    str(error),
-                )
+@dataclass
+class _Shaper:
+    """Follows the shape of an item from its source through its transforms into a batch."""
+
+    evaluator: Evaluator
+    decl: DataDecl
+    fields: Fields
+    inputs: str
+    steps: list[tuple[str, Span, Shape]] = field(default_factory=list)
+
+    def source(self) -> Shape | None:
+        """The shape of an item as its source gives it."""
+        source = self.fields["source"]
+        if not isinstance(source, ComponentValue) or not self.inputs:
+            return None
+        facts, span = source.info.facts, self.fields.span("source", self.decl.name.span)
+        if facts["items"] != self.inputs:
+            self.evaluator.diagnostics.add(
+                "E0506",
+                span,
+                f"`{source.info.name}` gives {facts['items']}s, and the input of `{self.decl.name.text}` "
+                f"is {self.inputs}",
+                f"gives {facts['items']}s",
+                labels=((self.decl.input.span, "the input"),),
+            )
+            return None
+        return self.apply(source, (), span) if facts["shape"] else None
+
+    def transforms(self, which: str, shape: Shape | None) -> Shape | None:
+        """The shape after a list of transforms; None where it is not known."""
+        transforms = self.fields[which]
+        if isinstance(transforms, Unknown):
+            return None
+        for position, transform in enumerate(transforms):
+            span = self.fields.item_span(which, position, self.decl.name.span)
+            if not isinstance(transform, ComponentValue) or not self.fits(transform, span):
                 shape = None
-    return shape
+            elif shape is not None:
+                shape = self.apply(transform, shape, span)
+        return shape
 
+    def fits(self, transform: ComponentValue, span: Span) -> bool:
+        """Whether a transform works on items of this type."""
+        on = transform.info.facts["on"]
+        if not self.inputs or self.inputs in on:
+            return True
+        self.evaluator.diagnostics.add(
+            "E0506",
+            span,
+            f"`{transform.info.name}` does not work on {self.inputs}s",
+            f"works on {', '.join(on)}",
+            labels=((self.decl.input.span, f"items are {self.inputs}s"),),
+        )
+        return False
 
-def _known(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {k: Dim.symbol(k) if isinstance(v, Unknown) else v for k, v in args.items()}
+    def apply(self, value: ComponentValue, shape: Shape, span: Span) -> Shape | None:
+        """The shape that a component makes of one. An argument that is not known gives a size that is not."""
+        args = {k: Dim.symbol(k) if isinstance(v, Unknown) else v for k, v in value.args.items()}
+        try:
+            out: Shape = shapes.apply(parse_rule(value.info.facts["shape"]), shape, args).out
+        except shapes.Mismatch as error:
+            self.evaluator.diagnostics.add(
+                "E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(shape)}", str(error)
+            )
+            return None
+        self.steps.append((value.info.name, span, out))
+        return out
 
-
-def _batch(evaluator: Evaluator, decl: DataDecl, fields: Fields, item: Shape | None) -> Shape | None:
-    """The shape of a batch of items; items that differ in size can't be put into one."""
-    if item is None:
-        return None
-    if any(is_varying(size) for size in item):
-        evaluator.diagnostics.add(
-            "E0501", fields.span("item_transforms", decl.name.span),
-            f"the images of `{decl.name.text}` differ in size and can't be put into one batch", f"an item is {shapes.show_shape(item)}",
+    def batch(self, item: Shape | None) -> Shape | None:
+        """The shape of a batch of items; items that differ in size can't be put into one."""
+        if item is None:
+            return None
+        if not any(is_varying(size) for size in item):
+            return (BATCH, *item)
+        self.evaluator.diagnostics.add(
+            "E0501",
+            self.fields.span("item_transforms", self.decl.name.span),
+            f"the images of `{self.decl.name.text}` differ in size and can't be put into one batch",
+            f"an item is {shapes.show_shape(item)}",
             help="add `resize(SIZE)` to `item_transforms`",
-        )  # fmt: skip
+        )
         return None
-    return (BATCH, *item)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mfc.dsl.suggest import did_you_mean
-
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Phase, Stmt
 from mfc.dsl.typed import Fields
 from mfc.dsl.types import Unknown, with_article
@@ -41,9 +40,12 @@ def check_fields(
                 pass
             case _:
                 evaluator.diagnostics.add(
-                    "E0206", statement.span, f"{with_article(kind)} has fields only", "not a field",
+                    "E0206",
+                    statement.span,
+                    f"{with_article(kind)} has fields only",
+                    "not a field",
                     help="fields are written `name = value`",
-                )  # fmt: skip
+                )
     _missing(evaluator, kind, table, names, owner, name)
     for field_name, field in table.items():
         values.setdefault(field_name, Unknown(field.type) if field.required else field.default)
@@ -60,15 +62,22 @@ def _field(
     name = statement.name
     if name.text not in table:
         evaluator.diagnostics.add(
-            "E0206", name.span, f"{with_article(kind)} has no field `{name.text}`", "unknown field",
+            "E0206",
+            name.span,
+            f"{with_article(kind)} has no field `{name.text}`",
+            "unknown field",
             help=did_you_mean(name.text, table) or f"its fields are {', '.join(table)}",
-        )  # fmt: skip
+        )
         return None
     if name.text in names:
         evaluator.diagnostics.add(
-            "E0208", name.span, f"`{name.text}` is given twice", "given again here",
-            labels=((names[name.text], "first given here"),), help="remove one of the two",
-        )  # fmt: skip
+            "E0208",
+            name.span,
+            f"`{name.text}` is given twice",
+            "given again here",
+            labels=((names[name.text], "first given here"),),
+            help="remove one of the two",
+        )
         return None
     return table[name.text]
 
@@ -84,6 +93,9 @@ def _missing(
     for field_name, field in table.items():
         if field.required and field_name not in names:
             evaluator.diagnostics.add(
-                "E0207", owner, f"the {kind} `{name}` has no `{field_name}`", f"`{field_name}` is missing",
+                "E0207",
+                owner,
+                f"the {kind} `{name}` has no `{field_name}`",
+                f"`{field_name}` is missing",
                 help=f"add `{field_name} = ...`: {field.doc}",
-            )  # fmt: skip
+            )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mfc.dsl.suggest import did_you_mean
-
 from mfc.dsl import shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.elaborate import Elaborated, Elaborator
@@ -14,10 +12,14 @@ from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
-from mfc.dsl.types import Number, Unknown
+from mfc.dsl.types import Number, Unknown, with_article
 from mfc.dsl.values import ComponentValue, Instance, Weights
+
+ONE_EACH = ("category", "multi_category")
+"""Targets that are one answer for a whole item, so that predictions are `b classes`."""
 
 
 class TrainChecker:
@@ -61,21 +63,31 @@ class TrainChecker:
     def check_epochs(self, fields: Fields, phases: tuple[PhaseInfo, ...], owner: Span, name: str) -> None:
         if phases and "epochs" in fields.written:
             self.add(
-                "E0508", fields.names["epochs"], "`epochs` stands beside phases", "each phase has its own",
-                labels=((phases[0].span, "a phase"),), help="remove `epochs`, or the phases",
-            )  # fmt: skip
+                "E0508",
+                fields.names["epochs"],
+                "`epochs` stands beside phases",
+                "each phase has its own",
+                labels=((phases[0].span, "a phase"),),
+                help="remove `epochs`, or the phases",
+            )
         if not phases and "epochs" not in fields.written:
             self.add(
-                "E0207", owner, f"the train `{name}` has no `epochs`", "`epochs` is missing",
+                "E0207",
+                owner,
+                f"the train `{name}` has no `epochs`",
+                "`epochs` is missing",
                 help="add `epochs = ...`, or phases with epochs of their own",
-            )  # fmt: skip
+            )
         seen: dict[str, Span] = {}
         for phase in phases:
             if phase.name in seen:
                 self.add(
-                    "E0202", phase.span, f"two phases are called `{phase.name}`", "named again here",
+                    "E0202",
+                    phase.span,
+                    f"two phases are called `{phase.name}`",
+                    "named again here",
                     labels=((seen[phase.name], "first here"),),
-                )  # fmt: skip
+                )
             seen.setdefault(phase.name, phase.span)
 
     # ── data, model, loss ───────────────────────────────────────────────────────────────────────────────
@@ -108,11 +120,23 @@ class TrainChecker:
                 if c.kind == info.kind and data.target in c.facts["targets"]
             ]
             self.add(
-                code, span, f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
-                f"for {' or '.join(info.facts['targets'])}", help=f"for {data.target} there are {', '.join(fitting)}" if fitting else "",
-            )  # fmt: skip
+                code,
+                span,
+                f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
+                f"for {' or '.join(info.facts['targets'])}",
+                help=f"for {data.target} there are {', '.join(fitting)}" if fitting else "",
+            )
             return
         if model.out is None:
+            return
+        if data.target in ONE_EACH and len(model.out) != 2:
+            self.add(
+                "E0503",
+                fields.span("model", span),
+                f"the model gives {shapes.show_shape(model.out)}, and {with_article(data.target)} is one answer an item",
+                f"`{info.name}` takes (batch, classes)",
+                help="end the model with `flatten()` and `linear(classes)`",
+            )
             return
         known = dict(value.args) | ({} if data.classes is None else {"classes": data.classes})
         try:
@@ -121,15 +145,21 @@ class TrainChecker:
             at = fields.span("model", span)
             if data.classes is not None and code == "E0502":
                 self.add(
-                    "E0503", at, f"the model gives {shapes.show_shape(model.out)}, and `{data.instance.name}` has {data.classes} classes",
-                    str(error), labels=((span, f"`{info.name}` compares them"),),
+                    "E0503",
+                    at,
+                    f"the model gives {shapes.show_shape(model.out)}, and `{data.instance.name}` has {data.classes} classes",
+                    str(error),
+                    labels=((span, f"`{info.name}` compares them"),),
                     help=f"give the model `{data.instance.name}.classes`",
-                )  # fmt: skip
+                )
             elif code == "E0502":
                 self.add(
-                    "E0503", at, f"the model gives {shapes.show_shape(model.out)}, which `{info.name}` can't take", str(error),
+                    "E0503",
+                    at,
+                    f"the model gives {shapes.show_shape(model.out)}, which `{info.name}` can't take",
+                    str(error),
                     labels=((span, "the loss"),),
-                )  # fmt: skip
+                )
             else:
                 self.add(
                     code,
@@ -161,14 +191,20 @@ class TrainChecker:
             for name in schedule.args if "*" in drives else drives:
                 if "*" in drives and name not in hypers:
                     self.add(
-                        "E0507", schedule.written.get(name, span), f"`{info.name}` has no hyperparameter `{name}`",
-                        "nothing to drive", help=did_you_mean(name, hypers) or f"it has {', '.join(hypers)}",
-                    )  # fmt: skip
+                        "E0507",
+                        schedule.written.get(name, span),
+                        f"`{info.name}` has no hyperparameter `{name}`",
+                        "nothing to drive",
+                        help=did_you_mean(name, hypers) or f"it has {', '.join(hypers)}",
+                    )
                 if name in driven:
                     self.add(
-                        "E0507", span, f"`{name}` is driven by two schedules", f"`{driven[name]}` drives it too",
+                        "E0507",
+                        span,
+                        f"`{name}` is driven by two schedules",
+                        f"`{driven[name]}` drives it too",
                         help="leave it to one of them",
-                    )  # fmt: skip
+                    )
                 driven[name] = schedule.info.name
 
     def check_weights(self, fields: Fields, model: Elaborated, owner: Span) -> None:
@@ -187,9 +223,13 @@ class TrainChecker:
             ):
                 if value.group not in groups:
                     self.add(
-                        "E0509", span, f"{whose} has no group `{value.group}`", "unknown group",
-                        help=did_you_mean(value.group, groups) or (f"its groups are {', '.join(groups)}" if groups else "it has no groups"),
-                    )  # fmt: skip
+                        "E0509",
+                        span,
+                        f"{whose} has no group `{value.group}`",
+                        "unknown group",
+                        help=did_you_mean(value.group, groups)
+                        or (f"its groups are {', '.join(groups)}" if groups else "it has no groups"),
+                    )
                     break
             else:
                 self.compare(value, other.model, model, span)
@@ -203,18 +243,26 @@ class TrainChecker:
                     for w, layers in ((f"in `{value.train.name}`", theirs), ("here", ours))
                 ]
                 self.add(
-                    "E0509", span, f"the group `{value.group}` is built differently there: `{path}`", "; ".join(has),
+                    "E0509",
+                    span,
+                    f"the group `{value.group}` is built differently there: `{path}`",
+                    "; ".join(has),
                     help="weights go from a group to one with the same layers and sizes",
-                )  # fmt: skip
+                )
                 return
 
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
         freeze, count = phase.fields["freeze_to"], len(model.groups)
         if isinstance(freeze, int) and not -max(count, 1) <= freeze < max(count, 1):
             self.add(
-                "E0510", phase.fields.span("freeze_to", phase.span), f"the model has {count} groups, so there is none to freeze to at {freeze}",
-                f"must be in {-max(count, 1)}..{max(count, 1) - 1}", help=f"its groups are {', '.join(model.groups)}" if count else "name parts of the model with `group NAME { }`",
-            )  # fmt: skip
+                "E0510",
+                phase.fields.span("freeze_to", phase.span),
+                f"the model has {count} groups, so there is none to freeze to at {freeze}",
+                f"must be in {-max(count, 1)}..{max(count, 1) - 1}",
+                help=f"its groups are {', '.join(model.groups)}"
+                if count
+                else "name parts of the model with `group NAME { }`",
+            )
 
 
 def _layers(model: Elaborated, group: str) -> dict[str, str]:

@@ -34,14 +34,14 @@ from mfc.dsl.syntax import (
     Phase,
     Stmt,
     ValueDecl,
-)  # fmt: skip
+)
 from mfc.dsl.types import Kind, Unknown, describe
 from mfc.dsl.values import ComponentValue, Current, Instance, Kept, Shape, SharedModule, Uncalled
 
 LAYER = Kind("layer")
 JOINS = ("add", "sub", "mul", "concat", "matmul")
 STATEMENTS = (*JOINS, "from", "apply")
-MAX_LAYERS = 20_000
+MAX_LAYERS = 5_000
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,12 @@ class Elaborator:
     def field(self, statement: FieldStmt) -> None:
         if statement.name.text != "input":
             self.evaluator.diagnostics.add(
-                "E0206", statement.name.span, f"a model has no field `{statement.name.text}`", "unknown field",
+                "E0206",
+                statement.name.span,
+                f"a model has no field `{statement.name.text}`",
+                "unknown field",
                 help=f"write `let {statement.name.text} = ...` for a value",
-            )  # fmt: skip
+            )
 
     def let(self, statement: LetStmt, scope: Scope, here: _Here) -> None:
         value = self.evaluator.evaluate(statement.value, scope)
@@ -243,9 +246,12 @@ class Elaborator:
             )
         elif name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
             self.evaluator.diagnostics.add(
-                "E0202", name.span, f"`{name.text}` already has a value in this body", "`let` never changes a value",
+                "E0202",
+                name.span,
+                f"`{name.text}` already has a value in this body",
+                "`let` never changes a value",
                 help="use another name",
-            )  # fmt: skip
+            )
         else:
             scope.names[name.text] = value
 
@@ -303,9 +309,12 @@ class Elaborator:
         ]
         if len(same) > 1:
             self.evaluator.diagnostics.add(
-                "E0406", name.span, f"two parts of one model are called `{name.text}`", "named again here",
+                "E0406",
+                name.span,
+                f"two parts of one model are called `{name.text}`",
+                "named again here",
                 help="their weights would get the same names: call one of them otherwise",
-            )  # fmt: skip
+            )
 
     # ── statements ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -337,8 +346,12 @@ class Elaborator:
                 else "a tensor kept with `let s = x` or `let s = branch { }`"
             )
             self.evaluator.diagnostics.add(
-                "E0405", call.span, f"`{name}` takes {wanted}{', or several' if many else ''}", "wrong use", help=f"write `{name}(s)`"
-            )  # fmt: skip
+                "E0405",
+                call.span,
+                f"`{name}` takes {wanted}{', or several' if many else ''}",
+                "wrong use",
+                help=f"write `{name}(s)`",
+            )
             here.shape = None
         elif any(isinstance(v, Unknown) for v in values):
             here.shape = None
@@ -352,20 +365,15 @@ class Elaborator:
 
     def join(self, op: str, kept: list[Kept], span: Span, here: _Here) -> None:
         here.stack.steps.append(ir.Join(op, tuple(k.slot for k in kept)))
-        known = [k.shape for k in kept]
-        if here.shape is None or None in known:
-            here.shape = None
+        joining = [shape for shape in (here.shape, *(k.shape for k in kept)) if shape is not None]
+        here.shape = None
+        if len(joining) <= len(kept):  # one of them is not known
             return
         try:
-            joined = shapes.join(op, (here.shape, *known))  # type: ignore[arg-type]
+            joined = shapes.join(op, joining)
         except shapes.Mismatch as error:
-            self.mismatch(
-                "E0402",
-                span,
-                f"`{op}` can't join {' and '.join(shapes.show_shape(s) for s in (here.shape, *known))}",
-                str(error),
-            )  # type: ignore[arg-type]
-            here.shape = None
+            shown = " and ".join(shapes.show_shape(shape) for shape in joining)
+            self.mismatch("E0402", span, f"`{op}` can't join {shown}", str(error))
             return
         here.shape = joined.out
         self.oblige(joined.obligations, span)
@@ -431,9 +439,12 @@ class Elaborator:
     def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
         calls = [c for c in self.evaluator.budget.calls if c[1] is not span]
         self.evaluator.diagnostics.add(
-            code, span, message, reason,
+            code,
+            span,
+            message,
+            reason,
             labels=tuple((at, f"in `{name}`, called here") for name, at in reversed(calls[-4:])),
-        )  # fmt: skip
+        )
 
     def new_slot(self, name: str) -> str:
         self._slots += 1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mfc.dsl.dims import Dim
-from mfc.dsl.scope import MAX_LIST
+from mfc.dsl.scope import MAX_LIST, make_list
 from mfc.dsl.types import ANY, FLOAT, INT, STRING, Type, Unknown, list_of
 
 
@@ -38,7 +38,7 @@ def _range(*bounds: Any) -> list[int]:
 def _enumerate(*args: Any) -> list[list[Any]]:
     if len(args) != 1 or not isinstance(args[0], list):
         raise FunctionError("`enumerate` takes one list")
-    return [[i, item] for i, item in enumerate(args[0])]
+    return [make_list((i, item)) for i, item in enumerate(args[0])]
 
 
 def _zip(*args: Any) -> list[list[Any]]:
@@ -48,7 +48,7 @@ def _zip(*args: Any) -> list[list[Any]]:
         raise FunctionError(
             f"`zip` takes lists of one length, these have {' and '.join(str(len(a)) for a in args)}"
         )
-    return [list(items) for items in zip(*args)]
+    return [make_list(items) for items in zip(*args)]
 
 
 def _len(*args: Any) -> int:

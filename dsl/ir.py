@@ -36,7 +36,7 @@ class Fact:
     name: str
 
 
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | Call | Trained | Fact | Stack | Step"
+Value: TypeAlias = "bool | int | float | str | list[Value] | Call | Trained | Fact | Stack | Step | None"
 
 
 # ── models ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +207,7 @@ def from_json(data: Any) -> Any:
     body = {key: from_json(item) for key, item in data.items() if key != "$"}
     if "$" not in data:
         return body
-    cls = _TAGS[data["$"]]
+    cls: Any = _TAGS[data["$"]]
     return cls(
         **{
             key: tuple(item) if isinstance(item, list) and cls is not Call else item

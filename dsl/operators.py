@@ -6,7 +6,7 @@ import operator
 from typing import Any
 
 from mfc.dsl.dims import Dim, compare
-from mfc.dsl.scope import MAX_LIST, MAX_STRING
+from mfc.dsl.scope import MAX_STRING, make_list
 from mfc.dsl.types import BOOL, Unknown
 
 COMPARISONS = {
@@ -39,16 +39,8 @@ def operate(op: str, left: Any, right: Any) -> Any:
     if isinstance(left, str) and isinstance(right, str):
         return _text(op, left, right)
     if isinstance(left, list) and isinstance(right, list) and op == "+":
-        if len(left) + len(right) > MAX_LIST:
-            raise OverflowError(f"a list can have {MAX_LIST:,} items at most")
-        return left + right
-    if not (_is_number(left) and _is_number(right)):
-        raise TypeError
-    if op == "**":
-        if isinstance(left, Dim) or isinstance(right, Dim) or abs(right) > LARGEST_EXPONENT:
-            raise OverflowError(f"an exponent is a known number in -{LARGEST_EXPONENT}..{LARGEST_EXPONENT}")
-        return _bounded(left**right)
-    return _bounded(ARITHMETIC[op](left, right))
+        return make_list([*left, *right])
+    return _arithmetic(op, left, right)
 
 
 def equal(left: Any, right: Any) -> bool | None:
@@ -69,6 +61,16 @@ def equal(left: Any, right: Any) -> bool | None:
     return left == right
 
 
+def _arithmetic(op: str, left: Any, right: Any) -> Any:
+    if not (_is_number(left) and _is_number(right)):
+        raise TypeError
+    if op == "**":
+        if isinstance(left, Dim) or isinstance(right, Dim) or abs(right) > LARGEST_EXPONENT:
+            raise OverflowError(f"an exponent is a known number in -{LARGEST_EXPONENT}..{LARGEST_EXPONENT}")
+        return _bounded(left**right)
+    return _bounded(ARITHMETIC[op](left, right))
+
+
 def _contains(items: Any, value: Any) -> Any:
     if not isinstance(items, list):
         raise TypeError
@@ -77,9 +79,8 @@ def _contains(items: Any, value: Any) -> Any:
 
 
 def _compare(op: str, left: Any, right: Any) -> Any:
-    if isinstance(left, str) and isinstance(right, str):
-        return COMPARISONS[op](left, right)
-    if not (_is_number(left) and _is_number(right)):
+    words = isinstance(left, str) and isinstance(right, str)
+    if not words and not (_is_number(left) and _is_number(right)):
         raise TypeError
     if isinstance(left, Dim) or isinstance(right, Dim):
         known = compare(op, left, right)

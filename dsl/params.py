@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mfc.dsl.suggest import did_you_mean
-
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Source, Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Domain, Literal, Param, TypeExpr
 from mfc.dsl.types import (
     ANY,
@@ -26,10 +25,10 @@ from mfc.dsl.types import (
     Type,
     Unknown,
     describe,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
-    from mfc.dsl.evaluate import Evaluator
+    from mfc.dsl.names import Names
 
 PLAIN = {"int": INT, "float": FLOAT, "bool": BOOL, "string": STRING, "path": PATH}
 COMMAND_LINE = "--set"
@@ -45,42 +44,51 @@ def type_of(written: TypeExpr, diagnostics: Diagnostics) -> Type:
     if name == "choice" and arguments:
         return Choice(tuple(a.value if isinstance(a, Literal) else a.name.text for a in arguments))  # type: ignore[arg-type]
     diagnostics.add(
-        "E0309", written.span, f"`{written.span.text}` is not a type", "unknown type",
+        "E0309",
+        written.span,
+        f"`{written.span.text}` is not a type",
+        "unknown type",
         help=did_you_mean(name, [*PLAIN, "list", "choice"])
         or "the types are int, float, bool, string, path, choice(a, b) and list(T)",
-    )  # fmt: skip
+    )
     return ANY
 
 
-def param_type(evaluator: Evaluator, decl: Param, scope: Scope) -> Type:
+def param_type(evaluator: Names, decl: Param, scope: Scope) -> Type:
     """The type of a param within its domain."""
     kind = type_of(decl.type, evaluator.diagnostics)
     if decl.domain is None:
         return kind
     if not isinstance(kind, Number):
         evaluator.diagnostics.add(
-            "E0307", decl.domain.span, f"only numbers have a domain, not {kind}", "a domain of numbers",
+            "E0307",
+            decl.domain.span,
+            f"only numbers have a domain, not {kind}",
+            "a domain of numbers",
             help="`choice(a, b)` is the type of a value that is one of several",
-        )  # fmt: skip
+        )
         return kind
     return _within(evaluator, kind, decl.domain, scope)
 
 
-def _within(evaluator: Evaluator, kind: Number, domain: Domain, scope: Scope) -> Type:
+def _within(evaluator: Names, kind: Number, domain: Domain, scope: Scope) -> Type:
     lo = evaluator.value(domain.lo, scope, kind, "the lower end of a domain")
     hi = evaluator.value(domain.hi, scope, kind, "the upper end of a domain")
     if not isinstance(lo, int | float) or not isinstance(hi, int | float):
         return kind
     if lo > hi or (domain.log and lo <= 0):
         evaluator.diagnostics.add(
-            "E0307", domain.span, "the domain is empty" if lo > hi else "a log domain is above 0", "no number is in it",
+            "E0307",
+            domain.span,
+            "the domain is empty" if lo > hi else "a log domain is above 0",
+            "no number is in it",
             help="write the smaller end first" if lo > hi else "",
-        )  # fmt: skip
+        )
         return kind
     return Number(kind.integer, Range(lo, hi))
 
 
-def param_value(evaluator: Evaluator, decl: Param, scope: Scope) -> Any:
+def param_value(evaluator: Names, decl: Param, scope: Scope) -> Any:
     """The value that a param is set to, else its default. Both are checked."""
     kind = param_type(evaluator, decl, scope)
     default: Any = Unknown(kind)
@@ -90,13 +98,16 @@ def param_value(evaluator: Evaluator, decl: Param, scope: Scope) -> Any:
         return _setting(evaluator, decl, kind)
     if decl.default is None and not evaluator.opening:
         evaluator.diagnostics.add(
-            "E0306", decl.name.span, f"the param `{decl.name.text}` has no value", "no default, and not set",
+            "E0306",
+            decl.name.span,
+            f"the param `{decl.name.text}` has no value",
+            "no default, and not set",
             help=f"run with `--set {decl.name.text}=...`",
-        )  # fmt: skip
+        )
     return default
 
 
-def _setting(evaluator: Evaluator, decl: Param, kind: Type) -> Any:
+def _setting(evaluator: Names, decl: Param, kind: Type) -> Any:
     """The value from outside: text from the command line is read as the param's type asks."""
     name, given = decl.name.text, evaluator.settings[decl.name.text]
     value = parse_setting(given, kind) if isinstance(given, Text) else given
@@ -105,9 +116,12 @@ def _setting(evaluator: Evaluator, decl: Param, kind: Type) -> Any:
         return value
     source = Source(COMMAND_LINE, f"{name}={given}")
     evaluator.diagnostics.add(
-        "E0306", Span(source, len(name) + 1, len(source.text)), f"`{name}` must be {problem.expected}, not {describe(given)}",
-        f"expected {problem.expected}", labels=((decl.span, "the param"),),
-    )  # fmt: skip
+        "E0306",
+        Span(source, len(name) + 1, len(source.text)),
+        f"`{name}` must be {problem.expected}, not {describe(given)}",
+        f"expected {problem.expected}",
+        labels=((decl.span, "the param"),),
+    )
     return Unknown(kind)
 
 
@@ -151,7 +165,10 @@ def check_settings(program: Program, settings: Mapping[str, Any], diagnostics: D
         if name not in params:
             source = Source(COMMAND_LINE, f"{name}={value}")
             diagnostics.add(
-                "E0209", Span(source, 0, len(name)), f"the spec has no param `{name}`", "unknown param",
+                "E0209",
+                Span(source, 0, len(name)),
+                f"the spec has no param `{name}`",
+                "unknown param",
                 help=did_you_mean(name, params)
                 or (f"its params are {', '.join(sorted(params))}" if params else "it has no params"),
-            )  # fmt: skip
+            )

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from mfc.dsl.suggest import did_you_mean
-
 from mfc.dsl.catalog import Catalog, read_components
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.parse import parse
 from mfc.dsl.source import Source, Span
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
     BodyDecl,
     BrokenDecl,
@@ -151,9 +150,13 @@ class _Resolver:
         first = spans.setdefault(name.text, name.span)
         if first is not name.span:
             self.diagnostics.add(
-                "E0202", name.span, f"`{name.text}` is declared twice", "declared again here",
-                labels=((first, "first declared here"),), help="give one of the two another name",
-            )  # fmt: skip
+                "E0202",
+                name.span,
+                f"`{name.text}` is declared twice",
+                "declared again here",
+                labels=((first, "first declared here"),),
+                help="give one of the two another name",
+            )
             return
         module.names[name.text] = binding
 
@@ -163,16 +166,22 @@ class _Resolver:
         if name is not None and (kinds := self.catalog.kinds_of(name.text)):
             kind = kinds[0].replace("_", " ")
             self.diagnostics.add(
-                "W0203", name.span, f"`{name.text}` hides the built-in {kind} of that name", "wins over the built-in",
+                "W0203",
+                name.span,
+                f"`{name.text}` hides the built-in {kind} of that name",
+                "wins over the built-in",
                 help="rename it if the built-in is wanted anywhere in this file",
-            )  # fmt: skip
+            )
 
     def language(self, decl: Language) -> None:
         if decl.version != LANGUAGE_VERSION:
             self.diagnostics.add(
-                "E0218", decl.span, f"language version {decl.version} is not known", "this mfc reads language 1",
+                "E0218",
+                decl.span,
+                f"language version {decl.version} is not known",
+                "this mfc reads language 1",
                 help="write `language 1`, or install the version of mfc that the spec was written for",
-            )  # fmt: skip
+            )
 
     # ── other files ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,9 +195,12 @@ class _Resolver:
         if any(path.startswith(root.rstrip("/") + "/") for root in roots):
             return path
         self.diagnostics.add(
-            "E0214", decl.path.span, f'"{written}" lies outside the spec\'s folder', f"leaves {self.files.display(self.files.roots[0])}",
+            "E0214",
+            decl.path.span,
+            f'"{written}" lies outside the spec\'s folder',
+            f"leaves {self.files.display(self.files.roots[0])}",
             help="move the file into the folder of the spec, or allow more with `--allow-outside FOLDER`",
-        )  # fmt: skip
+        )
         return None
 
     def text(self, decl: Import, path: str) -> str | None:
@@ -201,9 +213,14 @@ class _Resolver:
         except OSError as error:
             reason = error.strerror or str(error)
         self.diagnostics.add(
-            "E0212", decl.path.span, f'"{decl.path.value}" can\'t be read: {reason}', f"looked for {self.files.display(path)}",
-            help="paths are relative to the folder of the file that names them" if "no such" in reason else "",
-        )  # fmt: skip
+            "E0212",
+            decl.path.span,
+            f'"{decl.path.value}" can\'t be read: {reason}',
+            f"looked for {self.files.display(path)}",
+            help="paths are relative to the folder of the file that names them"
+            if "no such" in reason
+            else "",
+        )
         return None
 
     def imported(self, decl: Import, module: Module) -> Iterator[tuple[Name, Binding]]:
@@ -215,9 +232,12 @@ class _Resolver:
                 yield name, other.names[name.text]
             else:
                 self.diagnostics.add(
-                    "E0213", name.span, f'"{decl.path.value}" declares no `{name.text}`', "not declared there",
+                    "E0213",
+                    name.span,
+                    f'"{decl.path.value}" declares no `{name.text}`',
+                    "not declared there",
                     help=did_you_mean(name.text, other.names),
-                )  # fmt: skip
+                )
                 yield name, Unavailable()
 
     def imported_module(self, decl: Import, module: Module) -> Module | None:
@@ -227,10 +247,13 @@ class _Resolver:
         if path in self.open:
             chain = [*self.open[self.open.index(path) :], path]
             self.diagnostics.add(
-                "E0211", decl.path.span, "files import each other in a circle", "closes the circle",
+                "E0211",
+                decl.path.span,
+                "files import each other in a circle",
+                "closes the circle",
                 notes=(" -> ".join(self.files.display(p) for p in chain),),
                 help="move what both need into a third file",
-            )  # fmt: skip
+            )
             return None
         if path in self.modules:
             return self.modules[path]
@@ -249,10 +272,13 @@ class _Resolver:
             named = tuple(c for c in components or () if c.name == name.text)
             if components is not None and not named:
                 self.diagnostics.add(
-                    "E0213", name.span, f'"{decl.path.value}" has no component `{name.text}`', "not found there",
+                    "E0213",
+                    name.span,
+                    f'"{decl.path.value}" has no component `{name.text}`',
+                    "not found there",
                     help=did_you_mean(name.text, [c.name for c in components])
                     or "a component is a top-level function or class with a decorator such as `@mfc.layer(...)`",
-                )  # fmt: skip
+                )
             yield name, Used(named) if named else Unavailable()
 
     def components(self, decl: Import, path: str) -> list[Component] | None:
@@ -270,7 +296,11 @@ class _Resolver:
             lines = source.line_starts
             line = lines[min(problem.line, len(lines)) - 1]
             self.diagnostics.add(
-                problem.code, Span(source, line + problem.column, line + problem.end), problem.message, "here",
-                labels=((decl.path.span, "used here"),), help=problem.help,
-            )  # fmt: skip
+                problem.code,
+                Span(source, line + problem.column, line + problem.end),
+                problem.message,
+                "here",
+                labels=((decl.path.span, "used here"),),
+                help=problem.help,
+            )
         return None if any(problem.fatal for problem in problems) else components

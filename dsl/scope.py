@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mfc.dsl.resolve import Module
 from mfc.dsl.source import Span
 
-MAX_STEPS = 100_000
+MAX_STEPS = 50_000
+"""Steps of one declaration: xresnet152 takes about 12,000."""
+
+MAX_TOTAL = 200_000
+"""Steps of all declarations of a spec."""
+
 MAX_DEPTH = 64
 MAX_LIST = 20_000
 MAX_STRING = 10_000
+
+
+class ListValue(list[Any]):
+    """A list made by a spec. `size` counts what is in it and in the lists in it: lists that hold one another twice
+    grow without looking large."""
+
+    size: int
+
+
+def make_list(items: Iterable[Any]) -> ListValue:
+    """A list of a spec. Raises OverflowError where it is too large."""
+    made = ListValue(items)
+    made.size = len(made) + sum(item.size for item in made if isinstance(item, ListValue))
+    if made.size > MAX_LIST:
+        raise OverflowError(f"a list can hold {MAX_LIST:,} items at most, with those of the lists in it")
+    return made
 
 
 class LimitReached(Exception):
@@ -27,14 +48,17 @@ class LimitReached(Exception):
 class Budget:
     """How much of the allowed work has been done, and which calls are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: int = 0) -> None:
+        self.before = before
         self.steps = 0
         self.calls: list[tuple[str, Span]] = []
 
     def spend(self, span: Span, steps: int = 1) -> None:
         self.steps += steps
         if self.steps > MAX_STEPS:
-            raise LimitReached("E0602", f"the spec expands to more than {MAX_STEPS:,} steps", span)
+            raise LimitReached("E0602", f"this expands to more than {MAX_STEPS:,} steps", span)
+        if self.before + self.steps > MAX_TOTAL:
+            raise LimitReached("E0602", f"the spec expands to more than {MAX_TOTAL:,} steps in all", span)
 
     def enter(self, name: str, span: Span) -> None:
         if len(self.calls) >= MAX_DEPTH:

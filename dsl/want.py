@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mfc.dsl.types import STANDS_FOR, Choice, Kind, ListOf, Type, Union
 
 
@@ -10,6 +12,7 @@ def members(want: Type) -> tuple[Type, ...]:
     return want.members if isinstance(want, Union) else (want,)
 
 
+@lru_cache(1024)
 def kinds(want: Type) -> tuple[str, ...]:
     """The kinds of components that are accepted, the one that is meant first."""
     named = [member.name for member in members(want) if isinstance(member, Kind)]

@@ -1,0 +1,225 @@
+"""What names stand for: local values, declarations, constants of the package, components."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from mfc.dsl import want as wanted
+from mfc.dsl.attributes import attributes
+from mfc.dsl.calls import Signature
+from mfc.dsl.catalog import Catalog
+from mfc.dsl.diagnostics import Diagnostics, Fix
+from mfc.dsl.dims import Dim
+from mfc.dsl.functions import FUNCTIONS
+from mfc.dsl.params import param_value
+from mfc.dsl.resolve import Declared, Program, Unavailable, Used
+from mfc.dsl.scope import Budget, Scope
+from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.syntax import (
+    Attribute,
+    BodyDecl,
+    BrokenDecl,
+    DataDecl,
+    Expr,
+    FieldStmt,
+    LetStmt,
+    ListExpr,
+    Name,
+    Param,
+)
+from mfc.dsl.types import ANY, Kind, Type, Unknown, describe, kind_name, with_article
+from mfc.dsl.values import History, Instance, Uncalled, Weights
+
+
+class Names(ABC):
+    """The state of an evaluation, and the values of names and attributes.
+
+    `facts` holds what is known of the data, such as `cifar.classes`. With `opening`, a param without a value is
+    no error: the spec is being looked at, not run.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        catalog: Catalog,
+        settings: Mapping[str, Any],
+        facts: Mapping[str, int],
+        diagnostics: Diagnostics,
+        opening: bool = False,
+    ) -> None:
+        self.program = program
+        self.catalog = catalog
+        self.settings = settings
+        self.facts = facts
+        self.diagnostics = diagnostics
+        self.budget = Budget()
+        self.opening = opening
+        self._known: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self._open: list[Declared] = []
+        self._signatures: dict[str, Signature] = {}
+
+    @abstractmethod
+    def evaluate(self, expr: Expr, scope: Scope, want: Type = ANY) -> Any:
+        """The value of an expression."""
+
+    @abstractmethod
+    def value(self, expr: Expr, scope: Scope, want: Type, what: str) -> Any:
+        """The value of an expression that must be of a type."""
+
+    def not_called(self, value: Uncalled, span: Span) -> None:
+        self.diagnostics.add(
+            "E0217",
+            span,
+            f"`{value.name}` is named but not called",
+            "missing `()`",
+            help=f"write `{value.name}()`, with its arguments between the parentheses",
+            fix=Fix(f"call `{value.name}`", span, f"{value.name}()"),
+        )
+
+    # ── names ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def name(self, expr: Name, scope: Scope, want: Type) -> Any:
+        if local := scope.find(expr.text):
+            return local[0]
+        match scope.module.names.get(expr.text):
+            case Declared() as declared:
+                return self.declared(declared, expr.span, want)
+            case Used(components):
+                return Uncalled(expr.text, components, expr.span)
+            case Unavailable():
+                return Unknown(ANY)
+        if expr.text in FUNCTIONS:
+            return Uncalled(expr.text, expr.text, expr.span)
+        if expr.text in self.catalog.constants:
+            return self.catalog.constants[expr.text]
+        if components := self.catalog.named(expr.text):
+            return Uncalled(expr.text, tuple(components), expr.span)
+        if expr.text in wanted.words(want):
+            return expr.text
+        self.unknown(expr, scope, want)
+        return Unknown(want)
+
+    def unknown(self, name: Name, scope: Scope, want: Type, called: bool = False) -> None:
+        kinds = [k for k in wanted.kinds(want) if self.catalog.names(k)]
+        if called and kinds:
+            mine = [n for n, b in scope.module.names.items() if isinstance(b, Used)]
+            if kinds[0] == "layer":
+                mine += [n for n, b in scope.module.names.items() if _is_stack(b)]
+            here = [*mine, *(n for kind in kinds for n in self.catalog.names(kind))]
+            self.diagnostics.add(
+                "E0204",
+                name.span,
+                f"`{name.text}` is not {with_article(kind_name(kinds[0]))}",
+                f"unknown {kind_name(kinds[0])}",
+                help=did_you_mean(name.text, here),
+            )
+            return
+        known = [
+            *scope.local_names(),
+            *scope.module.names,
+            *FUNCTIONS,
+            *self.catalog.constants,
+            *self.catalog.all_names(),
+        ]
+        self.diagnostics.add(
+            "E0201",
+            name.span,
+            f"nothing is called `{name.text}`",
+            "unknown name",
+            help=did_you_mean(name.text, known),
+        )
+
+    def declared(self, declared: Declared, span: Span, want: Type = ANY) -> Any:
+        """The value of a declaration that is named without arguments."""
+        decl = declared.decl
+        if isinstance(decl, BrokenDecl):
+            return Unknown(ANY)
+        if isinstance(decl, LetStmt | Param):
+            return self.constant(declared, span, want)
+        if decl.params is None and getattr(decl, "kind", "data") != "block":
+            return Instance(declared)
+        return Uncalled(declared.name, declared, span)
+
+    def constant(self, declared: Declared, span: Span, want: Type) -> Any:
+        """The value of a top-level `let` or of a `param`, worked out once for each kind of thing it is wanted as."""
+        key = (id(declared), tuple(wanted.kinds(want)))
+        if key not in self._known:
+            if any(declared is d for d in self._open):
+                self.cycle(declared, span)
+                return Unknown(ANY)
+            self._open.append(declared)
+            try:
+                scope = Scope(declared.module)
+                decl = declared.decl
+                if isinstance(decl, Param):
+                    self._known[key] = param_value(self, decl, scope)
+                elif isinstance(decl, LetStmt):
+                    self._known[key] = self.evaluate(decl.value, scope, want)
+            finally:
+                self._open.pop()
+        return self._known[key]
+
+    def cycle(self, declared: Declared, span: Span) -> None:
+        start = next(i for i, d in enumerate(self._open) if d is declared)
+        chain = [d.name for d in self._open[start:]] + [declared.name]
+        self.diagnostics.add(
+            "E0210",
+            span,
+            f"`{declared.name}` is defined by itself",
+            "closes the circle",
+            notes=(" -> ".join(chain),),
+            help="break the circle: one of these must not need the others",
+        )
+
+    # ── attributes ──────────────────────────────────────────────────────────────────────────────────────
+
+    def attribute(self, expr: Attribute, scope: Scope) -> Any:
+        value = self.evaluate(expr.value, scope)
+        if isinstance(value, Uncalled):
+            self.not_called(value, expr.value.span)
+            return Unknown(ANY)
+        if isinstance(value, Unknown):
+            return Unknown(ANY)
+        if isinstance(value, Instance) and value.kind == "train":
+            return History(value) if expr.name.text == "history" else Weights(value, expr.name.text)
+        known = attributes(value, self.classes)
+        if expr.name.text in known:
+            return known[expr.name.text]
+        self.diagnostics.add(
+            "E0205",
+            expr.name.span,
+            f"{describe(value)} has no attribute `{expr.name.text}`",
+            "unknown attribute",
+            help=did_you_mean(expr.name.text, known) or (f"there are: {', '.join(known)}" if known else ""),
+        )
+        return Unknown(ANY)
+
+    def classes(self, data: Instance) -> Any:
+        """The number of classes of a data block: known once its items were read."""
+        decl = data.declared.decl
+        body = decl.body if isinstance(decl, DataDecl) else ()
+        for field in body:
+            if (
+                isinstance(field, FieldStmt)
+                and field.name.text == "vocab"
+                and isinstance(field.value, ListExpr)
+            ):
+                return len(field.value.items)
+        fact = f"{data.name}.classes"
+        return self.facts.get(fact, Dim.symbol(fact))
+
+    def model_of(self, train: Instance) -> Any:
+        """What a train trains: the value of its field `model`."""
+        decl = train.declared.decl
+        body = decl.body if isinstance(decl, BodyDecl) else ()
+        expr = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == "model"), None)
+        if expr is None:
+            return Unknown(ANY)
+        return self.evaluate(expr, Scope(train.declared.module, dict(train.args)), Kind("model"))
+
+
+def _is_stack(binding: object) -> bool:
+    return isinstance(binding, Declared) and getattr(binding.decl, "kind", "") in ("block", "model")
