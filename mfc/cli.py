@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except SpecError as error:
         _report(error.diagnostics, sys.stderr)
+        print(summary(error.diagnostics, given.spec), file=sys.stderr)
         return BAD_SPEC
     except UsageError as error:
         print(

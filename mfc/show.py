@@ -150,23 +150,26 @@ def show_data(job: Job, name: str) -> str:
 
 
 def show_schedule(stage: ir.Stage) -> str:
-    """The course of each hyperparameter that a training's schedules drive, for the first and the last group."""
+    """The course of each hyperparameter that a training's schedules drive. Groups of one course are shown once."""
     from mfc.runtime.build import build
 
     recipe = stage.recipe
     groups = max(len(recipe["groups"]), 1)
-    lines = [f"{stage.name}: {recipe['epochs']} epochs"]
+    names = recipe["groups"] or [""]
+    curves: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     for schedule in build(recipe["schedule"]):
-        for group in sorted({0, groups - 1}):
+        for group in range(groups):
             points = [schedule.values(i / (CURVE_POINTS - 1), group, groups) for i in range(CURVE_POINTS)]
             for hyper in points[0]:
-                values = [point[hyper] for point in points]
-                where = "" if groups == 1 else f" of group {group}"
-                ends = f"{values[0]:.3g} to {values[-1]:.3g}, at most {max(values):.3g}"
-                lines.append(f"  {hyper}{where}: {ends}\n  {_curve(values)}")
-    return "\n".join(
-        lines if len(lines) > 1 else [*lines, "  no schedule: all hyperparameters stay as they are"]
-    )
+                curves.setdefault((hyper, tuple(p[hyper] for p in points)), []).append(names[group])
+    lines = [f"{stage.name}: {recipe['epochs']} epochs"]
+    for (hyper, values), driven in sorted(curves.items(), key=lambda item: item[0][0]):
+        of = "" if len(driven) == groups else f" of {', '.join(driven)}"
+        within = f"{values[0]:.3g} to {values[-1]:.3g}, within {min(values):.3g}..{max(values):.3g}"
+        lines.append(f"  {hyper}{of}: {within}\n  {_curve(values)}")
+    if not curves:
+        lines.append("  no schedule: the hyperparameters stay as they are")
+    return "\n".join(lines)
 
 
 def _curve(values: Sequence[float]) -> str:
