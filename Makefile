@@ -36,7 +36,7 @@ pytest: $(VENV)/installed-dev
 
 # Writes the results of golden cases anew; read the difference before you commit it.
 goldens: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py --update $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/docs --update $(PYTEST_ARGS)
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
