@@ -29,6 +29,9 @@ FRESH = 2_000_000_000
 KEEP_ROOTS = 8
 """Root folders that are remembered; beyond, those unused for longest are forgotten."""
 
+SPARE = 1000
+"""Entries of files not asked for that are kept beside as many as are asked for."""
+
 _HEADER = struct.Struct("<16sQQ")
 _MAGIC = b"mfc digests 1\n"
 _BLOCK = 1 << 20
@@ -96,7 +99,7 @@ class HashCache:
         return digests
 
     def _save(self, names: Sequence[str]) -> None:
-        if len(self._entries) > 2 * len(names) + 1000:  # mostly files that are gone
+        if len(self._entries) > 2 * len(names) + SPARE:  # mostly files that are gone
             self._entries = {name: self._entries[name] for name in names}
         with contextlib.suppress(RunError, OSError):  # a store that can't be written to does without
             with replacing(self.path) as temporary:

@@ -101,7 +101,7 @@ def explain(old: Record | None, new: Record) -> list[str]:
     if old.key == new.key:
         return []
     reasons = [*_differences(old.recipe, new.recipe, ""), *_inputs(old, new), *_codes(old, new)]
-    reasons += _differences(dict(old.versions), dict(new.versions), "")
+    reasons += _versions(old.versions, new.versions)
     if len(reasons) > MOST_REASONS:
         reasons[MOST_REASONS:] = [f"and {len(reasons) - MOST_REASONS} more"]
     return reasons or ["made by another version of mfc"]
@@ -125,9 +125,16 @@ def _codes(old: Record, new: Record) -> Iterator[str]:
         yield f"code of the {new.kind} stage changed"
 
 
+def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for library in [*new, *(name for name in old if name not in new)]:
+        before, after = old.get(library, "not installed"), new.get(library, "not installed")
+        if before != after:
+            yield f"{library}: {before} -> {after}"
+
+
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
     """What differs between two values as JSON, each with the path of names that leads to it."""
-    if old == new and show(old) == show(new):
+    if json.dumps(old) == json.dumps(new):  # unlike `==`, tells 1 from 1.0 and from true
         return
     if isinstance(old, dict) and isinstance(new, dict) and _label(old) == _label(new):
         yield from _members(_parts(old), _parts(new), path)
