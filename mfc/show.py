@@ -84,7 +84,7 @@ def result_json(run: Run) -> dict[str, Any]:
 
 def _measured(trained: Trained) -> str:
     history = trained.history
-    measured = {k: v for k, v in history[-1].items() if k not in ("epoch", "seconds", "lr")}
+    measured = {k: v for k, v in history[-1].items() if k not in ("epoch", "lr", "time")}
     said = ", ".join(f"{name} {value:.4g}" for name, value in measured.items() if isinstance(value, float))
     return f"{said} after {len(history)} epoch{'s' if len(history) > 1 else ''}"
 
