@@ -5,6 +5,7 @@ torch is imported by those functions that need it, so that a run with nothing to
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.hashcache import HashCache
     from mfc.runtime.training.learner import Learner
+    from mfc.runtime.training.predict import Prediction
 
 Folders = Mapping[str, Path]
 """Where the results of stages lie, by the stages' names."""
@@ -85,24 +87,62 @@ def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Lear
     return train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
 
 
-def training(stage: ir.Stage, inputs: Folders, means: Means) -> dict[str, Any]:
-    """The parts of a training, built from its recipe."""
+def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Learner:
+    """The learner of a training whose result lies in `folder`, with the trained weights."""
+    from mfc.runtime.initializers import from_training
+    from mfc.runtime.streams import Stream
+    from mfc.runtime.training.learner import Learner
+
+    parts = training(stage, inputs, means, weights=False)
+    from_training(folder)(parts["model"], Stream(0, "", ""))
+    parts.pop("phases")
+    learner = Learner(**parts, folder=folder, stream=means.stream)
+    learner.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return learner
+
+
+def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
+    """What a trained model says of an image file, prepared as its validation items were.
+
+    Raises:
+        RunError: the file is missing or is no image.
+    """
+    import random
+
+    import torch
+
+    from mfc.runtime.data.batch_pipeline import BatchPipeline
+    from mfc.runtime.data.images import read
+    from mfc.runtime.data.item_transforms import pipeline
+    from mfc.runtime.data.sources import image_files
+
+    data, placing = stage.recipe["data"], stage.placing["data"]
+    channels = data["shape"][0]
+    source = image_files(path.absolute().parent, channels=channels)
+    pixels = read(
+        source, path.name, pipeline(build(placing["item_transforms"]), training=False), random.Random(0)
+    )
+    prepare = BatchPipeline(build(data["batch_transforms"]), 0, "", channels, training=False)
+    return learner.predict(prepare(torch.from_numpy(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
+
+
+def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = True) -> dict[str, Any]:
+    """The parts of a training, built from its recipe; without `weights`, its first ones are left out."""
     from mfc.runtime.models import parameter_groups
+    from mfc.runtime.optim.schedules import Together
     from mfc.runtime.training.device import choose_device
     from mfc.runtime.training.learner import Phase
 
     recipe, placing = stage.recipe, stage.placing
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
-    model = module(recipe["model"], build_weights(recipe["weights"], inputs), seed, name)
-    workers = means.workers if means.workers is not None else placing["data"]["workers"]
-    source = placing["data"]["source"]
+    model = module(recipe["model"], build_weights(recipe["weights"], inputs) if weights else [], seed, name)
     return {
         "model": model,
-        "dls": data_loaders(recipe["data"], source, inputs, seed, name, device, workers),
+        "dls": data_loaders(recipe["data"], placing["data"], inputs, seed, name, device, means.workers),
         "loss": build(recipe["loss"]),
         "optimizer": build(recipe["optimizer"]),
-        "phases": [Phase(recipe["epochs"], build(recipe["schedule"]), recipe["freeze_to"], stage.name)],
+        "phases": [Phase(recipe["epochs"], Together(build(recipe["schedule"])), recipe["freeze_to"], stage.name)],
         "metrics": build(placing["metrics"]),
         "callbacks": [*build(recipe["callbacks"]), *build(placing["callbacks"])],
         "groups": parameter_groups(model),
@@ -114,7 +154,7 @@ def training(stage: ir.Stage, inputs: Folders, means: Means) -> dict[str, Any]:
 
 def data_loaders(
     data: Mapping[str, Any],
-    source: ir.Call,
+    placing: Mapping[str, Any],
     inputs: Folders,
     seed: int,
     stage: str,
@@ -132,29 +172,25 @@ def data_loaders(
     packed = inputs.get(f"{data['name']}.packed")
     return DataLoaders(
         items,
-        Packed.load(packed) if packed else build(source),
+        Packed.load(packed) if packed else build(placing["source"]),
         BatchPipeline(transforms, seed, stage, channels, training=True),
         BatchPipeline(transforms, seed, stage, channels, training=False),
         data["batch_size"],
-        () if packed else build(data["item_transforms"]),
+        () if packed else build(placing["item_transforms"]),
         seed,
         stage,
         device,
-        workers,
+        workers if workers is not None else placing["workers"],
         "stop" if packed else data["on_error"],
     )
 
 
 def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Module:
     """A model with its first weights: torch's own initialisation, then what `weights` says, in order."""
-    import torch
-
     from mfc.runtime.models import build_model
     from mfc.runtime.streams import Stream
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(Stream(seed, stage, "init").torch_seed())
-        model = build_model(stack)
+    model = build_model(stack, Stream(seed, stage, "init"))
     for position, initialize in enumerate(weights):
         initialize(model, Stream(seed, stage, f"weights {position}"))
     return model

@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from mfc.runtime.data.sources import HashCache
+from mfc.runtime.data.sources import Caches
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ class Listing:
         return cls(**json.loads((folder / "files.json").read_text()))
 
 
-def list_files(source: Any, cache: HashCache) -> Listing:
-    """Scans a source and hashes what `cache` does not know; RunError for missing and unreadable files."""
+def list_files(source: Any, caches: Caches) -> Listing:
+    """Scans a source and hashes what is not known yet; RunError for missing and unreadable files.
+
+    Args:
+        caches: gives what is known of a folder's files: `Store.digests`.
+    """
     paths = sorted(source.scan())
-    return Listing(paths, source.digests(paths, cache))
+    return Listing(paths, source.digests(paths, caches))

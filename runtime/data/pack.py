@@ -23,6 +23,7 @@ import numpy as np
 from mfc.runtime.data.images import read
 from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.data.paths import shown
+from mfc.runtime.disk import writes
 from mfc.runtime.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -69,15 +70,12 @@ def pack(
         workers: threads, by default one a core. Decoding and resizing run outside of Python's lock.
         progress: called with the number of items done and of all items.
 
-    Raises RunError R0105 for images that differ in size after the transforms, R0113 for a full disk.
+    Raises RunError R0105 for images that differ in size after the transforms, R0113 for too small a disk.
     """
     file = folder / "images.npy"
     rows = _decode(source, paths, pipeline(transforms, training=False), workers)
-    try:
-        with open(file, "wb") as out:
-            skipped = _write(out, folder, rows, len(paths), on_error, progress)
-    except OSError as error:
-        raise RunError("R0113", f"can't write `{file}`: {(error.strerror or str(error)).lower()}") from error
+    with writes(file), open(file, "wb") as out:
+        skipped = _write(out, folder, rows, len(paths), on_error, progress)
     if skipped:
         many = "images are" if len(skipped) > 1 else "image is"
         log.warning(

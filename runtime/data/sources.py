@@ -1,7 +1,7 @@
 """Where items come from: folders of image files, and data that ships with the package.
 
 A source has `scan() -> list[str]`, the items in sorted order; `open(item) -> PIL.Image.Image`; and
-`digests(items, cache) -> list[str]`, a hash of each item's content. An item is a posix path relative to the
+`digests(items, caches) -> list[str]`, a hash of each item's content. An item is a posix path relative to the
 source's folder, so that splits and labels do not change when the folder is moved.
 
 `open` may leave the pixels of a JPEG unread: a transform that makes the image smaller then asks the decoder
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
 from collections import Counter
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import xxhash
 
@@ -32,8 +31,17 @@ IMAGE_EXTENSIONS = (
     "tif", "tiff", "webp",
 )  # fmt: skip
 
-HashCache: TypeAlias = MutableMapping[tuple[str, int, int], str]
-"""(absolute path, size in bytes, mtime in ns) -> hash of the content."""
+
+class Digests(Protocol):
+    """Hashes of the files below one folder, such as `mfc.runtime.hashcache.HashCache`."""
+
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """The hash of each file's content, for paths relative to the folder."""
+        ...
+
+
+Caches: TypeAlias = Callable[[str], Digests]
+"""Gives the hashes of a folder's files, such as `Store.digests`."""
 
 
 @source(shape="-> channels h w", items="image")
@@ -98,24 +106,9 @@ class image_files:
                 return Image.fromarray(grey).convert(self.mode)
             return image.convert(self.mode)
 
-    def digests(self, items: Sequence[str], cache: HashCache) -> list[str]:
-        """XXH3 (128 bits) of each file's content; a file that `cache` knows by size and mtime is not read."""
-        return [self._digest(f"{self.root}/{item}", cache) for item in items]
-
-    def _digest(self, path: str, cache: HashCache) -> str:
-        try:
-            status = os.stat(path)
-            key = (path, status.st_size, status.st_mtime_ns)
-            if (known := cache.get(key)) is not None:
-                return known
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError("it is no regular file")
-            with open(path, "rb", buffering=0) as file:
-                digest = xxhash.xxh3_128_hexdigest(file.read())
-        except OSError as error:
-            raise unreadable(path, error) from error
-        cache[key] = digest
-        return digest
+    def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
+        """XXH3 (128 bits) of each file's content."""
+        return caches(self.root).digests(items)
 
     def _wanted(self, names: list[str]) -> list[str]:
         extensions = self.extensions
@@ -209,8 +202,8 @@ class builtin:
         left, top = 8 * int(item[2:6]), 8 * int(item[0])
         return self._sheet.crop((left, top, left + 8, top + 8))
 
-    def digests(self, items: Sequence[str], cache: HashCache) -> list[str]:
-        """A hash of each item's content; `cache` is not needed, as one small file holds them all."""
+    def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
+        """A hash of each item's content, by way of the one file that holds them all."""
         sheet = xxhash.xxh3_128_hexdigest(self.file.read_bytes())
         return [xxhash.xxh3_128_hexdigest(f"{sheet}/{item}".encode()) for item in items]
 

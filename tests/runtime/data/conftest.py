@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mfc.runtime.data.sources import Caches
+from mfc.runtime.hashcache import HashCache
 from tests.runtime.data.sample_images import photo
 
 
@@ -36,3 +38,9 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "files"
 
     return make
+
+
+@pytest.fixture
+def caches(tmp_path: Path) -> Caches:
+    """What is known of files' contents: nothing yet."""
+    return lambda root: HashCache(tmp_path / "store", root)
