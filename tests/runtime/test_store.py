@@ -331,7 +331,7 @@ def test_a_process_killed_at_any_moment(
         assert there in ([before] if old else []) + [files | {"checkpoint": "1"}]
     assert died or found is not None
     again = write(store, "fit", "k1", files)
-    assert store.lookup("fit", "k1") == again
+    assert store.lookup("fit", "k1") == again and again.files.keys() == files.keys()
     assert not any(p.is_file() for p in (store.folder / "tmp").rglob("*"))
     write(store, "fit", "k2", files)
     assert {p.name for p in (store.folder / "artifacts/fit").iterdir()} == {"k2"}
