@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -149,6 +150,8 @@ class Loader:
                 worker_init_fn=_start_worker,
                 persistent_workers=True,
                 generator=torch.Generator(),  # or each epoch would draw from the global one
+                # a fork has the user's components, which another process could not import by name
+                multiprocessing_context="fork" if sys.platform == "linux" else None,
             )
         try:
             yield from self._batches

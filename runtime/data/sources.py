@@ -49,7 +49,8 @@ class image_files:
     """All image files in a folder and the folders below it.
 
     Names that begin with a dot are skipped. Links are followed; a link to a folder that it lies in is not.
-    Items are paths relative to `folder` and come in sorted order.
+    Items are paths relative to `folder` and come in sorted order. Pixels are taken as they are stored: a
+    camera's note on how it was held (EXIF orientation) is not followed, as in fastai and torchvision.
 
     Args:
         folder: where to look; `~` is the home folder.

@@ -34,7 +34,7 @@ SIZED = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(SIZED), SIDE, SIDE, SIDE, st.sampled_from(["RGB", "L"]), st.integers(0, 99))
 def test_sized_transforms_give_their_size_and_keep_the_mode(make, size, height, width, mode, seed):
     image = make(size)(ramp(height, width).convert(mode), Random(seed))
