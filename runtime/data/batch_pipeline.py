@@ -27,9 +27,9 @@ from mfc.runtime.data.warp import Geometric, Warp, for_device
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream, uniforms
 
-# Bytes of float32 pixels that are worked on at a time on the CPU: they, their coordinates and the result stay
-# in the cache, and the C library serves such sizes from memory that was touched before.
-_CHUNK = 5 << 19
+# Bytes of float32 pixels that a thread works on at a time on the CPU: they, their coordinates and the result
+# stay in the cache, and the C library serves such sizes from memory that was touched before.
+_CHUNK = 5 << 18
 
 
 class BatchPipeline:
@@ -153,8 +153,8 @@ class BatchPipeline:
             return len(images)
         channels, height, width = images.shape[1:]
         bytes_each = 4 * channels * max(height * width, size[0] * size[1])
-        threads = torch.get_num_threads()  # sampling gives each thread whole items: as many to every one
-        return max(1, _CHUNK // (bytes_each * threads)) * threads
+        # Sampling gives each thread whole items: as many to every one.
+        return max(1, _CHUNK // bytes_each) * torch.get_num_threads()
 
 
 def _flat(transforms: Iterable[Any]) -> Iterator[Any]:

@@ -53,7 +53,7 @@ class ColorMap:
         self.mixes = any(transform.mixes for transform in transforms)
         mean, std = torch.tensor(stats or [[0.0] * channels, [1.0] * channels], dtype=torch.float64)
         self.normalization = scale_and_shift(1 / std[None], -mean[None] / std[None], channels)
-        self.bounds = list(zip((-mean / std).tolist(), ((1 - mean) / std).tolist())) if transforms else None
+        self.bounds = torch.stack([-mean / std, (1 - mean) / std]).to(torch.float32) if transforms else None
 
     def matrices(self, draws: Sequence[Tensor], count: int, unit: float, device: torch.device) -> Tensor:
         """The composed maps of `count` items as `apply` takes them (float32, `b c c+1`).
@@ -77,9 +77,10 @@ class ColorMap:
         else:
             diagonal = matrices.diagonal(dim1=1, dim2=2)[..., None, None]
             torch.mul(images, diagonal, out=work).add_(maps[:, :, -1])
-        if self.bounds:
-            for plane, (low, high) in zip(work.unbind(1), self.bounds):
-                plane.clamp_(low, high)
+        if self.bounds is not None:
+            low, high = self.bounds[..., None, None].to(work.device, non_blocking=True)
+            torch.maximum(work, low, out=work)
+            torch.minimum(work, high, out=work)
         if work is not out:
             out.copy_(work)
 

@@ -115,16 +115,9 @@ def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
     device = matrices.device
     xs = torch.arange(width, device=device) - (width - 1) / 2
     ys = torch.arange(height, device=device) - (height - 1) / 2
-
-    def row(i: int, out: Tensor | None = None) -> Tensor:
-        # A sum of a row and a column: elementwise, so that an item's places don't depend on its neighbours.
-        along = matrices[:, i, 0, None, None] * xs
-        down = matrices[:, i, 1, None, None] * ys[:, None] + matrices[:, i, 2, None, None]
-        return torch.add(along, down, out=out)
-
-    grid = torch.empty(len(matrices), 2, height, width, device=device)
-    row(0, grid[:, 0])
-    row(1, grid[:, 1])
-    divisor = row(2).clamp_(min=_HORIZON)
-    grid.div_(divisor[:, None])
-    return grid.permute(0, 2, 3, 1)
+    # Sums of a row and a column, not a matrix product: its rounding may depend on how many items there are.
+    rows = matrices[:, :, 0, None, None] * xs
+    columns = matrices[:, :, 1, None, None] * ys[:, None] + matrices[:, :, 2, None, None]
+    x_y_divisor = rows + columns
+    grid, divisor = x_y_divisor.split([2, 1], 1)
+    return grid.div_(divisor.clamp_(min=_HORIZON)).permute(0, 2, 3, 1)

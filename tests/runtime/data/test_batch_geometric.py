@@ -184,11 +184,11 @@ def test_pictures_made_much_smaller_are_averaged():
 
 
 def test_items_of_different_reduction_in_one_batch():
-    images, crop = noise(12, 3, 90, 90), random_resized_crop(20, 0.1)
-    levels = pipeline(crop).warp.levels(crop.matrix(draws("random_resized_crop", 12, 22), 90, 90))
+    images, crop = noise(24, 3, 90, 90), random_resized_crop(20, 0.1)
+    levels = pipeline(crop).warp.levels(crop.matrix(draws("random_resized_crop", 24, 22), 90, 90))
     assert set(levels.tolist()) == {0, 1, 2}
     whole = augment(images, crop)
-    for i in range(12):
+    for i in range(24):
         assert torch.equal(augment(images[i : i + 1], crop, items=[i]), whole[i : i + 1])
 
 
