@@ -177,8 +177,13 @@ class _Reader:
         try:
             rule = parse_rule(text)
         except RuleError as error:
-            help = f"at character {error.position + 1} of the rule"
-            self.report("E0706", node, f"the shape rule can't be read: {error.message}", help)
+            message = f"the shape rule can't be read: {error.message}"
+            start = self.lines[node.lineno - 1].find(text, self.column(node.lineno, node.col_offset))
+            if start < 0:  # over several lines, or with escapes
+                self.report("E0706", node, message, f"at character {error.position + 1} of the rule")
+            else:
+                at = start + error.position
+                self.problems.append(ReadProblem("E0706", node.lineno, at, at + 1, message))
             return
         for name in rule.arguments:
             if name not in own and rule.takes is not None:
