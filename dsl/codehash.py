@@ -43,9 +43,14 @@ class Node(NamedTuple):
 
 
 class CodeIndex:
-    """The definitions of a program as they are now: each file is looked at once."""
+    """The definitions of a program as they are now: each file is looked at once.
 
-    def __init__(self) -> None:
+    `skip` names what does not decide results, such as what shows progress or writes files: packages, modules
+    (`"mfc.runtime.store"`) and definitions (`"mfc.runtime.store:Store"`), which are not followed from others.
+    """
+
+    def __init__(self, skip: Iterable[str] = ()) -> None:
+        self._skip = frozenset(skip)
         spec = importlib.util.find_spec(PACKAGE)
         assert spec is not None and spec.submodule_search_locations, "this module is in the package"
         self._package = os.path.abspath(spec.submodule_search_locations[0])
@@ -109,10 +114,17 @@ class CodeIndex:
             nodes, outside = self._on_import(module), []
             for use in module.index["units"][node.unit]["uses"]:
                 found = self._used(module, use)
-                nodes |= found or set()
+                nodes |= {n for n in found or () if not self._skipped(n)}
                 outside += [use] if found is None else []
             self._edges[node] = nodes, outside
         return self._edges[node]
+
+    def _skipped(self, node: Node) -> bool:
+        """Whether a unit is not followed. Names of several units are skipped if one of them is."""
+        parts = node.module.split(".")
+        around = {".".join(parts[:i]) for i in range(1, len(parts) + 1)}
+        own = {f"{node.module}:{name}" for name in self._at(node).index["units"][node.unit]["names"]}
+        return not self._skip.isdisjoint(around | own)
 
     def _used(self, module: Module, use: str) -> set[Node] | None:
         """What a use means: units of modules that are followed, else None."""

@@ -227,6 +227,23 @@ def test_a_file_that_is_not_python_is_one_piece(project: Path) -> None:
     assert len({before, broken, code_hash([f"{project}/own.py:a"])}) >= 2
 
 
+def test_what_is_skipped_is_not_followed(project: Path) -> None:
+    target = f"{project}/main.py:comp"
+    index = CodeIndex(skip=["helpers", "pack.deep", "main:LEFT"])
+    found = {(os.path.relpath(path, project), name) for path, name in index.reached([target])}
+    everything = {(os.path.relpath(path, project), name) for path, name in reached([target])}
+    assert {path for path, _ in everything - found} == {"helpers.py", "pack/deep/leaf.py", "main.py"}
+    assert {name for path, name in everything - found if path == "main.py"} == {"LEFT", "RIGHT"}
+    assert not any(path in ("helpers.py", "pack/deep/leaf.py") for path, _ in found)
+    before = index.hash([target])
+    edit(project, "helpers.py", "FACTOR = 2", "FACTOR = 3")
+    assert CodeIndex(skip=["helpers", "pack.deep", "main:LEFT"]).hash([target]) == before
+    assert ("helpers.py", "scale") in {
+        (os.path.relpath(path, project), name)
+        for path, name in CodeIndex(skip=["helpers"]).reached([f"{project}/helpers.py:scale"])
+    }
+
+
 def test_an_index_sees_files_as_they_were_when_it_looked(project: Path) -> None:
     target = f"{project}/main.py:comp"
     index = CodeIndex()
