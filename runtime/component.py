@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -40,8 +40,12 @@ class Range:
     below: float | None = None
 
 
-class In(int):
-    """An argument that is filled from the dimension of the same name in the shape rule's input."""
+if TYPE_CHECKING:
+    In: TypeAlias = int  # any integer may be passed for it
+else:
+
+    class In(int):
+        """An argument that is filled from the dimension of the same name in the shape rule's input."""
 
 
 # The kinds as annotations of arguments. Values at run time are what the components build.

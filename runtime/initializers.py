@@ -1,0 +1,175 @@
+"""First weights. An initializer is called with a model and a stream of draws, and fills what it knows.
+
+Each parameter draws from the stream by its own name, on the CPU: its first value depends neither on what else
+is in the model nor on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import nn
+
+from mfc.runtime.component import Range, initializer
+from mfc.runtime.errors import RunError
+from mfc.runtime.models import part, place
+from mfc.runtime.streams import Stream
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+"""The layers whose weights are filled. Transposed convolutions keep torch's, as in fastai."""
+
+
+class _Filling:
+    """Fills the weights of convolutions and linear layers, and zeroes all biases."""
+
+    def fill(self, weight: torch.Tensor, generator: torch.Generator) -> None:
+        raise NotImplementedError
+
+    def __call__(self, model: nn.Module, stream: Stream) -> None:
+        """Fills the weights of `model`."""
+        for name, weight in _weights(model):
+            drawn = torch.empty(weight.shape, dtype=torch.float32)
+            self.fill(drawn, torch.Generator().manual_seed(stream.torch_seed(place(name))))
+            with torch.no_grad():
+                weight.copy_(drawn)
+        for module in model.modules():
+            bias = module._parameters.get("bias")
+            if bias is not None:
+                nn.init.zeros_(bias)
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The weights to fill with their names; one that is shared comes once. A weight that is computed from
+    others, as spectral norm does, is no parameter and stays as it is."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for module in model.modules():
+        weight = module._parameters.get("weight") if isinstance(module, WEIGHTED) else None
+        if weight is not None and (name := names.pop(id(weight), None)):
+            yield name, weight
+
+
+@initializer
+class kaiming(_Filling):
+    """Keeps the variance of activations through rectifiers: variance 2 / fan_in (He et al., 2015).
+
+    The weights of convolutions and linear layers are drawn, all biases become 0: fastai's `init_cnn`.
+
+    Args:
+        leak: slope of the rectifiers below zero.
+        uniform: draws evenly instead of normally.
+    """
+
+    def __init__(self, leak: Annotated[float, Range(0)] = 0.0, uniform: bool = False) -> None:
+        self.leak, self.uniform = leak, uniform
+
+    def fill(self, weight: torch.Tensor, generator: torch.Generator) -> None:
+        draw = nn.init.kaiming_uniform_ if self.uniform else nn.init.kaiming_normal_
+        draw(weight, a=self.leak, nonlinearity="leaky_relu", generator=generator)
+
+
+@initializer
+class xavier(_Filling):
+    """Keeps the variance both forwards and backwards: 2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
+
+    The weights of convolutions and linear layers are drawn, all biases become 0.
+
+    Args:
+        gain: times the deviation, for what follows each layer: 1 for none, 5/3 for tanh.
+        uniform: draws evenly, as in the paper, or normally.
+    """
+
+    def __init__(self, gain: Annotated[float, Range(above=0)] = 1.0, uniform: bool = True) -> None:
+        self.gain, self.uniform = gain, uniform
+
+    def fill(self, weight: torch.Tensor, generator: torch.Generator) -> None:
+        draw = nn.init.xavier_uniform_ if self.uniform else nn.init.xavier_normal_
+        draw(weight, gain=self.gain, generator=generator)
+
+
+@initializer
+class orthogonal(_Filling):
+    """Weights that keep lengths: matrices with orthonormal rows or columns (Saxe et al., 2013).
+
+    The weights of convolutions and linear layers are drawn, all biases become 0.
+
+    Args:
+        gain: times the weights.
+    """
+
+    def __init__(self, gain: Annotated[float, Range(above=0)] = 1.0) -> None:
+        self.gain = gain
+
+    def fill(self, weight: torch.Tensor, generator: torch.Generator) -> None:
+        nn.init.orthogonal_(weight, gain=self.gain, generator=generator)
+
+
+@initializer
+class file:
+    """The weights of a safetensors file, which has to hold exactly those of the model.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def __call__(self, model: nn.Module, stream: Stream) -> None:
+        """Loads all weights of `model`."""
+        load_weights(model, _read(self.path), f"{self.path}")
+
+
+def from_training(folder: Path, group: str | None = None) -> Callable[[nn.Module, Stream], None]:
+    """An initializer that takes what a training left in `folder`: all weights, or those of one group."""
+
+    def fill(model: nn.Module, stream: Stream) -> None:
+        from mfc.runtime.training.train import MODEL
+
+        tensors = _read(folder / MODEL)
+        if group is None:
+            load_weights(model, tensors, "the trained model")
+            return
+        own = {n.removeprefix(f"{group}."): t for n, t in tensors.items() if n.startswith(f"{group}.")}
+        try:
+            target = part(model, group)
+        except KeyError:
+            message = f"the model has no part `{group}`, whose weights were trained before"
+            raise RunError("R0255", message, help="groups of both models need the same name") from None
+        load_weights(target, own, f"`{group}` of the trained model")
+
+    return fill
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    """Copies weights into a module by name. Raises RunError R0255 unless names and shapes are the same."""
+    own = module.state_dict()
+    notes = [f"only in {source}: {_some(tensors.keys() - own.keys())}"] if tensors.keys() - own.keys() else []
+    notes += (
+        [f"only in the model: {_some(own.keys() - tensors.keys())}"] if own.keys() - tensors.keys() else []
+    )
+    for name in sorted(own.keys() & tensors.keys()):
+        if own[name].shape != tensors[name].shape:
+            notes.append(f"`{name}` is {list(tensors[name].shape)} there and {list(own[name].shape)} here")
+    if notes:
+        raise RunError("R0255", f"the weights of {source} do not fit the model", notes=notes[:6])
+    module.load_state_dict(tensors)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+
+    from mfc.runtime.training.checkpoint import read_tensors
+
+    try:
+        return read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        message = f"{path} can't be read as weights: {error}"
+        raise RunError("R0256", message, help="weights are kept in safetensors files") from None
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in sorted(names)[:4])
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

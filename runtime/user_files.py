@@ -1,0 +1,39 @@
+"""A user's Python files as modules, found by their path.
+
+The file `/folder/layers.py` is the module `mfc.runtime.user_files.<its path in hex>`. The name says where the
+file is, so that worker processes that were started afresh can import what is sent to them, and two files of
+one name never meet. The file's folder is added to the end of `sys.path`: files beside it can be imported, but
+never stand in for an installed package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+__path__: list[str] = []  # makes this module a package, whose modules the finder below knows
+
+
+class _ByPath(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        package, _, name = fullname.rpartition(".")
+        if package != __name__:
+            return None
+        file = bytes.fromhex(name.removeprefix("_")).decode()
+        folder = str(Path(file).parent)
+        if folder not in sys.path:
+            sys.path.append(folder)
+        return spec_from_file_location(fullname, file)
+
+
+sys.meta_path.append(_ByPath())
+
+
+def load(path: str) -> ModuleType:
+    """The module of a file, run once a process."""
+    return importlib.import_module(f"{__name__}._{str(Path(path).resolve()).encode().hex()}")
