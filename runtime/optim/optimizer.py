@@ -1,0 +1,277 @@
+"""The optimizer: parameters in groups, their hyperparameters, their state, and the update of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mfc.runtime.errors import RunError
+from mfc.runtime.optim.buckets import Bucket, is_dense
+from mfc.runtime.optim.lowering import has_kernel, lower
+from mfc.runtime.optim.parts import Part, Scratch
+from mfc.runtime.optim.schedules import Spread, rate_for
+from mfc.runtime.optim.units import Unit, plan
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What an optimizer component builds: parts, in the order in which they act on a piece of the parameters.
+
+    Args:
+        parts: stats and steppers.
+        lr: learning rate, one for all groups or spread over them.
+        wd_bn_bias: whether `wd` holds for biases and norm layers too, that is for parameters of one
+        dimension.
+
+    Raises:
+        RunError: R0222 where a stepper reads what no part before it keeps.
+    """
+
+    parts: Sequence[Part]
+    lr: float | Spread = 1e-3
+    wd_bn_bias: bool = True
+    hypers: Mapping[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        kept: set[str] = set()
+        for part in self.parts:
+            if missing := [name for name in part.reads if name not in kept]:
+                message = f"`{type(part).__name__}` reads `{missing[0]}`, which no stat before it keeps"
+                raise RunError("R0222", message, help="add the stat, before the stepper")
+            kept.update(part.keeps, ["step"] if part.counts else [])
+        hypers = {name: value for part in self.parts for name, value in part.hypers.items()}
+        object.__setattr__(self, "hypers", hypers)
+
+    def create(self, groups: Sequence[Mapping[str, Any]], *, lowered: bool = True) -> Optimizer:
+        """The optimizer of these groups of parameters, the model's first layers first.
+
+        Args:
+            groups: for each its `params` and, under their names, hyperparameters of its own.
+            lowered: take torch's fused kernel where the composition has one.
+
+        Raises:
+            RunError: R0221 for a hyperparameter that there is none of.
+        """
+        hypers = []
+        for index, group in enumerate(groups):
+            own = {name: value for name, value in group.items() if name != "params"}
+            known = {"lr": self.lr, **self.hypers}
+            if unknown := [name for name in own if name not in known]:
+                message = f"parameter group {index} sets `{unknown[0]}`, which the optimizer does not have"
+                raise RunError("R0221", message, help=f"its hyperparameters are {', '.join(known)}")
+            known.update(own)
+            known["lr"] = rate_for(known["lr"], index, len(groups))
+            hypers.append(known)
+        params = [list(group["params"]) for group in groups]
+        return Optimizer(params, self.parts, hypers, wd_bn_bias=self.wd_bn_bias, lowered=lowered)
+
+
+class Optimizer:
+    """Updates parameters by their gradients, as a composition of parts says.
+
+    A parameter without gradient, or frozen (`requires_grad` is False), is left out of a step: neither it nor
+    its state changes, and the step doesn't count for it. One that two groups list belongs to the first.
+
+    Attributes:
+        groups: the parameters of each group.
+        hypers: the hyperparameters of each group by name. Whoever writes into them (a schedule, before each
+            batch) changes the next step; names that no part reads are without effect.
+    """
+
+    hypers: list[dict[str, float]]
+
+    def __init__(
+        self,
+        groups: Iterable[Iterable[nn.Parameter]],
+        parts: Sequence[Part],
+        hypers: Iterable[Mapping[str, float]],
+        *,
+        wd_bn_bias: bool,
+        lowered: bool,
+    ) -> None:
+        self.groups = _distinct(groups)
+        self.parts = tuple(parts)
+        self.hypers = [dict(hyper) for hyper in hypers]
+        self.wd_bn_bias = wd_bn_bias
+        self._kernel = lower(self.parts) if lowered else None
+        self._keeps = tuple(dict.fromkeys(name for part in self.parts for name in part.keeps))
+        self._counts = any(part.counts for part in self.parts)
+        self._buckets: list[Bucket] = []
+        self._plans: dict[Bucket, tuple[list[int], list[Unit]]] = {}
+        self._scratch: dict[tuple[torch.device, torch.dtype], Scratch] = {}
+        self._left_out: list[nn.Parameter] = []
+        self.clear_state()
+
+    @property
+    def lowered(self) -> bool:
+        """Whether torch's fused kernel makes the update, where it takes the parameters' device and type."""
+        return self._kernel is not None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Updates all parameters that have a gradient."""
+        self._follow()
+        for bucket in self._buckets:
+            live, gradients = bucket.gradients()
+            if not live:
+                continue
+            hyper = self.hypers[bucket.group]
+            if not bucket.decays:
+                hyper = {**hyper, "wd": 0.0}
+            bucket.allocate(self._keeps)
+            if self._counts:
+                bucket.count(live)
+            if self._kernel is not None and has_kernel(bucket) and self._kernel.takes(hyper):
+                params, views, steps = bucket.params, bucket.views, bucket.steps
+                if len(live) < len(params):
+                    params, steps = [params[i] for i in live], [steps[i] for i in live]
+                    views = {name: [own[i] for i in live] for name, own in views.items()}
+                self._kernel(params, gradients, views, steps, hyper)
+            else:
+                by_index = dict(zip(live, gradients))
+                for unit in self._units(bucket, live):
+                    grads = [by_index[index] for index in unit.indices]
+                    unit.run(self.parts, hyper, grads, bucket.steps[unit.indices[0]])
+
+    def zero_grad(self) -> None:
+        """Takes all gradients away, so that a parameter that the next loss doesn't reach is left out."""
+        for group in self.groups:
+            for parameter in group:
+                parameter.grad = None
+
+    def clear_state(self) -> None:
+        """Forgets what the stats keep, and the number of updates; hyperparameters stay."""
+        self._arrange({}, [[0] * len(group) for group in self.groups])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as tensors that share memory with nothing, plus plain lists, dicts and numbers.
+
+        `tensors` maps `"<group>.<place in the group>.<name>"` to a contiguous tensor of the parameter's
+        shape, and goes into a safetensors file as it is; `hypers` (a dict for each group) and `steps` (for
+        each group the number of updates of each parameter) go into JSON. It doesn't depend on devices, memory
+        formats, or on whether the optimizer is lowered.
+        """
+        tensors = {
+            key: view.clone(memory_format=torch.contiguous_format) for key, view in self._views().items()
+        }
+        return {"tensors": tensors, "hypers": [dict(h) for h in self.hypers], "steps": self._steps()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a state over, by copying.
+
+        Raises:
+            RunError: R0223 where the state is that of another optimizer or of other parameters.
+        """
+        self._check(state)
+        for own, saved in zip(self.hypers, state["hypers"]):
+            own.clear()
+            own.update(saved)
+        self._arrange(state["tensors"], state["steps"])
+
+    # ── layout ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _units(self, bucket: Bucket, live: list[int]) -> list[Unit]:
+        """The units of a composed update, planned anew only where other parameters have a gradient."""
+        planned, units = self._plans.get(bucket, ([], []))
+        if planned != live:
+            key = bucket.device, bucket.dtype
+            if key not in self._scratch:
+                self._scratch[key] = Scratch(*key)
+            units = plan(bucket, live, self._scratch[key])
+            self._plans[bucket] = live, units
+        return units
+
+    def _follow(self) -> None:
+        """Keeps up with parameters that moved, as by `model.to(...)`, or that train only from now on."""
+        moved = [bucket for bucket in self._buckets if bucket.moved()]
+        for bucket in moved:
+            self._plans.pop(bucket, None)
+        if any(p.requires_grad for p in self._left_out) or not all(bucket.fits() for bucket in moved):
+            self._arrange(self._views(), self._steps())
+
+    def _arrange(self, tensors: Mapping[str, torch.Tensor], steps: Sequence[Sequence[int]]) -> None:
+        """Lays the state out for the parameters as they are, and fills it from tensors as in `state_dict`.
+
+        Frozen parameters without state are left out, so that no memory is kept for them.
+        """
+        self._plans.clear()
+        self._scratch.clear()
+        self._left_out.clear()
+        members: dict[tuple[Any, ...], list[tuple[int, nn.Parameter]]] = {}
+        for group, params in enumerate(self.groups):
+            for index, parameter in enumerate(params):
+                if parameter.requires_grad or any(
+                    f"{group}.{index}.{name}" in tensors for name in self._keeps
+                ):
+                    decays = self.wd_bn_bias or parameter.ndim > 1
+                    key = group, decays, parameter.device, parameter.dtype, is_dense(parameter)
+                    members.setdefault(key, []).append((index, parameter))
+                else:
+                    self._left_out.append(parameter)
+        self._buckets = [Bucket(group, decays, found) for (group, decays, *_), found in members.items()]
+        for bucket in self._buckets:
+            bucket.steps = [steps[bucket.group][index] for index in bucket.indices]
+            for place, index in enumerate(bucket.indices):
+                for name in self._keeps:
+                    tensor = tensors.get(f"{bucket.group}.{index}.{name}")
+                    if tensor is not None:
+                        bucket.allocate(self._keeps)
+                        bucket.views[name][place].copy_(tensor)
+
+    def _views(self) -> dict[str, torch.Tensor]:
+        """All state there is, by the keys of `state_dict`, where it lies."""
+        return {
+            f"{bucket.group}.{index}.{name}": views[place]
+            for bucket in self._buckets
+            for name, views in bucket.views.items()
+            for place, index in enumerate(bucket.indices)
+        }
+
+    def _steps(self) -> list[list[int]]:
+        steps = [[0] * len(group) for group in self.groups]
+        for bucket in self._buckets:
+            for index, step in zip(bucket.indices, bucket.steps):
+                steps[bucket.group][index] = step
+        return steps
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Raises R0223 for a state that isn't one of this optimizer."""
+        ours, theirs = [len(group) for group in self.groups], [len(steps) for steps in state["steps"]]
+        problem = None
+        if ours != theirs:
+            problem = f"it is of groups of {theirs} parameters, these are {ours}"
+        elif unset := [name for name in self.hypers[0] if name not in state["hypers"][0]] if ours else []:
+            problem = f"it has no hyperparameter `{unset[0]}`"
+        else:
+            for key, tensor in state["tensors"].items():
+                group, index, name = key.split(".", 2)
+                shape = self.groups[int(group)][int(index)].shape
+                if name not in self._keeps:
+                    problem = f"it keeps `{name}`, this optimizer {_listed(self._keeps)}"
+                elif tensor.shape != shape:
+                    where = f"parameter {index} of group {group}"
+                    problem = f"{where} has shape {list(shape)}, not {list(tensor.shape)}"
+        if problem is not None:
+            help = "delete the run's folder to start anew"
+            raise RunError("R0223", f"the saved state of the optimizer does not fit: {problem}", help=help)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names) or "nothing"
+
+
+def _distinct(groups: Iterable[Iterable[nn.Parameter]]) -> list[list[nn.Parameter]]:
+    """The groups, with each parameter only in the first place where it is listed."""
+    seen: set[int] = set()
+    distinct: list[list[nn.Parameter]] = []
+    for group in groups:
+        distinct.append([])
+        for parameter in group:
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                distinct[-1].append(parameter)
+    return distinct
