@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import random
-import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -17,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import mfc
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.codehash import CodeIndex, code_hash, reached
 from mfc.dsl.ir import Call
 from mfc.runtime.build import build
+from tests.tracing import executed
 
 FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 
@@ -334,29 +331,6 @@ def test_cached_is_what_a_fresh_look_gives(
 
 
 # ── what runs is what was reached ───────────────────────────────────────────────────────────────────────
-
-
-def executed(run: Callable[[], object]) -> set[tuple[str, str]]:
-    """The top-level definitions of the package whose code runs, as (path, name), without what imports run."""
-    package = os.path.abspath(next(iter(mfc.__path__)))
-    found: set[tuple[str, str]] = set()
-    importing: list[FrameType] = []
-
-    def seen(frame: FrameType, event: str, _: object) -> None:
-        code = frame.f_code
-        if code.co_name == "<module>" and event == "call":
-            importing.append(frame)
-        elif importing and frame is importing[-1] and event == "return":
-            importing.pop()
-        elif event == "call" and not importing and code.co_filename.startswith(package):
-            found.add((code.co_filename, code.co_qualname.partition(".")[0]))
-
-    sys.setprofile(seen)
-    try:
-        run()
-    finally:
-        sys.setprofile(None)
-    return found
 
 
 def test_what_item_transforms_run_was_reached() -> None:
