@@ -252,15 +252,18 @@ class TrainChecker:
                 return
 
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
-        freeze, count = phase.fields["freeze_to"], len(model.groups)
-        if isinstance(freeze, int) and not -max(count, 1) <= freeze < max(count, 1):
+        """`freeze_to` names a group by its number: those of the model, and what lies outside of them as one more."""
+        freeze, owned = phase.fields["freeze_to"], tuple(f"{group}." for group in model.groups)
+        outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
+        count = len(model.groups) + outside
+        if isinstance(freeze, int) and not -count <= freeze < count:
             self.add(
                 "E0510",
                 phase.fields.span("freeze_to", phase.span),
-                f"the model has {count} groups, so there is none to freeze to at {freeze}",
-                f"must be in {-max(count, 1)}..{max(count, 1) - 1}",
+                f"there is no group {freeze}: the model has {count}",
+                f"must be in {-count}..{count - 1}",
                 help=f"its groups are {', '.join(model.groups)}"
-                if count
+                if owned
                 else "name parts of the model with `group NAME { }`",
             )
 

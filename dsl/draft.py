@@ -64,10 +64,13 @@ def finish(root: Draft, name: str) -> ir.Stack:
 
 
 def groups(root: Draft) -> list[Draft]:
-    """The groups right under a model's root, in order."""
-    return [
-        s.child for s in root.steps if isinstance(s, Place) and isinstance(s.child, Draft) and s.child.group
-    ]
+    """The groups of a model, those within others too, in order."""
+    found = []
+    for step in root.steps:
+        if isinstance(step, Place) and isinstance(step.child, Draft):
+            found += [step.child] if step.child.group else []
+            found += groups(step.child)
+    return found
 
 
 def _give_names(stack: Draft) -> None:

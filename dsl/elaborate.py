@@ -107,7 +107,7 @@ class Elaborator:
         if not self.into(value, here, span, root=True):
             return None
         stack = finish(here.stack, "")
-        named = tuple(group.name for group in groups(here.stack))
+        named = tuple(group.path for group in groups(here.stack))
         return Elaborated(stack, shape, here.shape, named, tuple(self.layers), tuple(self.obligations))
 
     def check_body(self, declared: Declared, scope: Scope) -> None:

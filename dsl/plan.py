@@ -148,7 +148,7 @@ class _Planner:
         if not can_pack(data):
             recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
             recipe |= {"on_error": fields["on_error"]}
-        return recipe, {"source": self.placed(fields["source"]), "workers": fields["workers"]}
+        return recipe, {k: self.placed(fields[k]) for k in ("source", "item_transforms", "workers")}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
 

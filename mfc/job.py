@@ -156,10 +156,7 @@ class Job:
             for _ in driver.run():
                 pass
             loading, placing = driver.spec.compiled.loading(name)
-            where = choose_device(device)
-            return stages.data_loaders(
-                loading, placing["source"], driver.folders, 42, name, where, placing["workers"]
-            )
+            return stages.data_loaders(loading, placing, driver.folders, 42, name, choose_device(device))
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
         return stages.module(self._model(name).stack, [], 42, name)
