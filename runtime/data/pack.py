@@ -77,10 +77,9 @@ def pack(
     with writes(file), open(file, "wb") as out:
         skipped = _write(out, folder, rows, len(paths), on_error, progress)
     if skipped:
-        many = "images are" if len(skipped) > 1 else "image is"
-        log.warning(
-            "%d of %d %s broken and left out: %s", len(skipped), len(paths), many, shown(list(skipped))
-        )
+        are = "are" if len(skipped) > 1 else "is"
+        names = shown(list(skipped))
+        log.warning("%d of %d images %s broken and left out: %s", len(skipped), len(paths), are, names)
     (folder / "skipped.json").write_text(json.dumps(skipped))
     return Packed(file, skipped)
 
