@@ -45,7 +45,12 @@ _HOMES = {
 
 def compile(spec: Spec) -> Job:
     """The job that a spec describes. Raises SpecError, which carries the diagnostics, where it has errors."""
-    return spec.compile()
+    from mfc.job import Job
+    from mfc.spec import SpecError
+
+    if not spec.ok:
+        raise SpecError(spec.diagnostics)
+    return Job(spec)
 
 
 def run(spec: Spec | str | os.PathLike[str], /, **settings: Any) -> Run:

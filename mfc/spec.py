@@ -6,15 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.compiler import Compiled, compile
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.source import Source
-
-if TYPE_CHECKING:
-    from mfc.job import Job
 
 MAX_BYTES = 8_000_000
 """A file larger than this is no spec; it is cut off, and the parser says that it is too long."""
@@ -83,14 +80,6 @@ class Spec:
     def with_facts(self, facts: Mapping[str, int]) -> Spec:
         """The spec checked again with what was found out about its data, such as `{"cifar.classes": 10}`."""
         return _compile(self.path, self.text, self.settings, self.roots, facts)
-
-    def compile(self) -> Job:
-        """The job that the spec describes. Raises SpecError."""
-        from mfc.job import Job
-
-        if not self.ok:
-            raise SpecError(self.diagnostics)
-        return Job(self)
 
 
 def load(path: str | os.PathLike[str], /, **settings: Any) -> Spec:

@@ -21,8 +21,9 @@ SPECS = Path(mfc.__file__).parent / "specs"
 
 
 def blocks(document: str, opening: str) -> list[str]:
-    """The fenced blocks of a document that begin with a line."""
-    return re.findall(rf"^```{opening}\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a document with that word behind the opening fence."""
+    fenced = re.findall(r"^```([\w ]*)\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+    return [text for word, text in fenced if word == opening]
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/language.md"])
