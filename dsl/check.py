@@ -65,11 +65,7 @@ class _Checker:
                 limit.span,
                 limit.message,
                 "here",
-                labels=tuple(
-                    (span, f"in `{name}`, called here")
-                    for name, span in self.evaluator.budget.calls[:3]
-                    if span is not limit.span
-                ),
+                labels=self.evaluator.budget.chain(limit.span),
                 help="does it call itself without an end?" if limit.code == "E0601" else "",
             )
             self.open.clear()
@@ -191,7 +187,7 @@ class _Checker:
             return None
         if instance not in self.checked.trains:
             self.open.append(instance)
-            self.evaluator.budget.enter(instance.name, span)
+            self.evaluator.budget.enter(f"for the train `{instance.name}`", span)
             scope = Scope(instance.declared.module, dict(instance.args))
             info = self.train_checker.check(instance, scope)
             for name in ("weights", "callbacks", "loss"):

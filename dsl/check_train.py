@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mfc.dsl import shapes
+from mfc.dsl import ir, shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
@@ -237,16 +237,13 @@ class TrainChecker:
     def compare(self, value: Weights, source: Elaborated, target: Elaborated, span: Span) -> None:
         theirs, ours = _layers(source, value.group), _layers(target, value.group)
         for path in dict.fromkeys([*theirs, *ours]):
-            if theirs.get(path) != ours.get(path):
-                has = [
-                    f"{w}: {layers.get(path, 'nothing')}"
-                    for w, layers in ((f"in `{value.train.name}`", theirs), ("here", ours))
-                ]
+            difference = _difference(theirs.get(path), ours.get(path), value.train.name)
+            if difference:
                 self.add(
                     "E0509",
                     span,
-                    f"the group `{value.group}` is built differently there: `{path}`",
-                    "; ".join(has),
+                    f"the group `{value.group}` is built differently in `{value.train.name}`",
+                    f"`{path}`: {difference}",
                     help="weights go from a group to one with the same layers and sizes",
                 )
                 return
@@ -268,10 +265,16 @@ class TrainChecker:
             )
 
 
-def _layers(model: Elaborated, group: str) -> dict[str, str]:
-    """The layers of a group with weights in them, as text: what must agree for weights to go over."""
-    return {
-        record.path: f"{record.layer.call.name}({', '.join(f'{k}={v}' for k, v in record.layer.call.args.items())})"
-        for record in model.layers
-        if record.path.startswith(group + ".")
-    }
+def _layers(model: Elaborated, group: str) -> dict[str, ir.Call]:
+    """The layers of a group by their paths: what must agree for weights to go over."""
+    return {r.path: r.layer.call for r in model.layers if r.path.startswith(group + ".")}
+
+
+def _difference(theirs: ir.Call | None, ours: ir.Call | None, other: str) -> str:
+    """How a layer of another model differs from the one at its place here; nothing where it does not."""
+    if theirs is None or ours is None:
+        return f"only in `{other}`" if ours is None else "only here"
+    if theirs.name != ours.name:
+        return f"{theirs.name} in `{other}`, {ours.name} here"
+    differing = [k for k in ours.args if theirs.args.get(k) != ours.args[k]]
+    return ", ".join(f"{k} = {theirs.args.get(k)} in `{other}`, {ours.args[k]} here" for k in differing)

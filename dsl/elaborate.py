@@ -145,7 +145,7 @@ class Elaborator:
         if not root and (here.shape is None or any(isinstance(v, Unknown) for _, v in value.args)):
             here.shape = None
             return
-        budget.enter(declared.name, span)
+        budget.enter(f"in `{declared.name}`, called here", span)
         try:
             if isinstance(decl, ValueDecl):
                 self.named_model(value, decl, here, span, root)
@@ -437,14 +437,8 @@ class Elaborator:
         self.obligations += [Obligation(str(condition), span) for condition in conditions]
 
     def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
-        calls = [c for c in self.evaluator.budget.calls if c[1] is not span]
-        self.evaluator.diagnostics.add(
-            code,
-            span,
-            message,
-            reason,
-            labels=tuple((at, f"in `{name}`, called here") for name, at in reversed(calls[-4:])),
-        )
+        chain = self.evaluator.budget.chain(span)
+        self.evaluator.diagnostics.add(code, span, message, reason, labels=chain)
 
     def new_slot(self, name: str) -> str:
         self._slots += 1

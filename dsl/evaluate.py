@@ -218,7 +218,7 @@ class Evaluator(Calls):
                 f"`{expr.op}` does not work on {describe(left)} and {describe(right)}",
                 reason or "here",
                 help="`str(number)` makes a string of a number"
-                if isinstance(left, str) or isinstance(right, str)
+                if isinstance(left, str) != isinstance(right, str)
                 else "",
             )
         return Unknown(ANY)

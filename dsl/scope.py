@@ -60,10 +60,16 @@ class Budget:
         if self.before + self.steps > MAX_TOTAL:
             raise LimitReached("E0602", f"the spec expands to more than {MAX_TOTAL:,} steps in all", span)
 
-    def enter(self, name: str, span: Span) -> None:
+    def enter(self, what: str, span: Span) -> None:
+        """Opens a call; `what` says in words what is being done because of the place at `span`."""
         if len(self.calls) >= MAX_DEPTH:
             raise LimitReached("E0601", f"calls go more than {MAX_DEPTH} deep", span)
-        self.calls.append((name, span))
+        self.calls.append((what, span))
+
+    def chain(self, span: Span) -> tuple[tuple[Span, str], ...]:
+        """The open calls as labels, innermost first, without `span` itself; of a call that repeats, one."""
+        distinct = {(at.source, at.start): (at, what) for what, at in self.calls if at != span}
+        return tuple(reversed([*distinct.values()][-4:]))
 
     def leave(self) -> None:
         self.calls.pop()
