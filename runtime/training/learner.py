@@ -32,7 +32,7 @@ from mfc.runtime.training.events import (
     hooks,
 )
 from mfc.runtime.training.freezing import freeze
-from mfc.runtime.training.predict import Predictions, get_preds
+from mfc.runtime.training.predict import Prediction, Predictions, get_preds
 from mfc.runtime.training.signals import Interrupts
 
 ANEW = "remove the run's folder to start the training anew"
@@ -312,6 +312,12 @@ class Learner:
         chosen = self.dls.valid if loader is None else loader
         return get_preds(self.model, chosen, self.loss_func, self.dls.vocab, self.device)
 
+    def predict(self, x: torch.Tensor) -> Prediction:
+        """What the model says of one item, prepared as validation items are: `c h w` for an image."""
+        return get_preds(
+            self.model, [(x[None], None, torch.zeros(1))], self.loss_func, self.dls.vocab, self.device
+        )[0]
+
     def say(self, text: str) -> None:
         """Tells the user something on a line of its own."""
         print(text, file=self.stream if self.stream is not None else sys.stderr, flush=True)
@@ -344,7 +350,7 @@ class Learner:
         self._saved = {"optimizer": state["optimizer"], "freeze_to": state["freeze_to"]}
 
     def _restore(self) -> None:
-        """Makes the optimizer if the phase needs a new one, and puts back what `load_state_dict` was given."""
+        """Makes the optimizer if the phase needs a new one, and puts back what `load_state_dict` got."""
         saved, self._saved = self._saved, {}
         self._load_parts(saved)
         if self.optimizer is None or self.phase.freeze_to != self.freeze_to:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one item: a label (or several, or values), and each class's probability by name."""
+
+    label: Any
+    probabilities: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,21 @@ class Predictions:
     items: torch.Tensor
     vocab: Sequence[str]
 
-    @property
+    @cached_property
     def labels(self) -> list[Any]:
         """The decoded targets by name: one label an item, or a list of them; values stay numbers."""
         if self.decoded.dtype is torch.bool:
             return [[name for name, there in zip(self.vocab, row) if there] for row in self.decoded.tolist()]
-        if self.decoded.is_floating_point() or not self.vocab:
-            return self.decoded.tolist()
+        if self.decoded.is_floating_point():
+            return (self.decoded[:, 0] if self.decoded.shape[1:] == (1,) else self.decoded).tolist()
         return [self.vocab[index] for index in self.decoded.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Prediction:
+        values = self.probabilities[index].tolist()
+        return Prediction(self.labels[index], dict(zip(self.vocab, values)) if self.vocab else {})
 
 
 def get_preds(

@@ -63,8 +63,7 @@ class Progress(Callback):
     on_exception = after_fit
 
     def _label(self) -> str:
-        names = [name for name in (self.learner.stage, self.learner.phase.name) if name]
-        return f"{'.'.join(names)} " if names else ""
+        return f"{self.learner.phase.name or self.learner.stage} "
 
 
 def describe(row: dict[str, Any]) -> str:

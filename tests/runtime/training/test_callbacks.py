@@ -22,7 +22,16 @@ from mfc.runtime.training.events import Callback, CancelValidate
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, error_rate
-from tests.runtime.training.standins import Factory, Loader, Loaders, Triangle, learner, loaders, weights
+from tests.runtime.training.standins import (
+    Factory,
+    Loader,
+    Loaders,
+    Triangle,
+    learner,
+    loaders,
+    network,
+    weights,
+)
 
 SEED, STAGE = 42, "fit"
 
@@ -85,7 +94,8 @@ def test_mixed_precision_computes_in_bf16_and_hands_out_float32():
         stream=io.StringIO(),
     )
     inside = []
-    run.model[0].register_forward_hook(lambda module, args, out: inside.append(out.dtype))
+    first = run.model.get_submodule("0")
+    first.register_forward_hook(lambda module, args, out: inside.append(out.dtype))
     run.fit(Phase(1))
     assert set(inside) == {torch.bfloat16}
     assert set(dtypes) == {torch.float32}
@@ -140,7 +150,9 @@ def test_channels_last_is_kept_through_training(also):
         def after_step(self) -> None:
             learner = self.learner
             formats.append(learner.x.is_contiguous(memory_format=torch.channels_last))
-            formats.append(learner.model[0].weight.is_contiguous(memory_format=torch.channels_last))
+            formats.append(
+                learner.model.get_parameter("0.weight").is_contiguous(memory_format=torch.channels_last)
+            )
 
     callbacks = [channels_last(), Look(), *(make() for make in also)]
     run = Learner(
@@ -152,7 +164,8 @@ def test_channels_last_is_kept_through_training(also):
         stream=io.StringIO(),
     )
     outputs = []
-    run.model[0].register_forward_hook(
+    first = run.model.get_submodule("0")
+    first.register_forward_hook(
         lambda module, args, out: outputs.append(out.is_contiguous(memory_format=torch.channels_last))
     )
     run.fit(Phase(2))
@@ -173,7 +186,7 @@ def test_the_schedule_sets_every_group_at_every_batch():
         def before_step(self) -> None:
             seen.append([group["lr"] for group in self.learner.optimizer.hypers])
 
-    layers = learner().model
+    layers = network()
     groups = [list(layers[0].parameters()), list(layers[1].parameters()), list(layers[4].parameters())]
     run = learner(model=layers, groups=groups, callbacks=[Scheduling(), Look()], schedule=Triangle())
     run.fit(Phase(2))
@@ -188,7 +201,7 @@ def test_a_phase_without_a_schedule_starts_with_the_optimizers_own_rates():
 
 
 def test_freezing_leaves_norm_layers_free_and_clears_the_optimizer():
-    model = learner().model
+    model = network()
     run = learner(model=model, groups=[list(model[:4].parameters()), list(model[4:].parameters())])
     before = copy.deepcopy(model.state_dict())
     run.fit(Phase(1, freeze_to=-1))
@@ -202,16 +215,16 @@ def test_freezing_leaves_norm_layers_free_and_clears_the_optimizer():
     run.fit(Phase(1))
     assert run.optimizer is not first
     assert all(p.requires_grad for p in model.parameters())
-    assert not torch.equal(model[0].weight, before["0.weight"])
+    assert not torch.equal(model.get_parameter("0.weight"), before["0.weight"])
     assert run.done.epochs == 3
 
 
 def test_what_a_user_has_fixed_stays_fixed():
-    model = learner().model
-    model[0].weight.requires_grad_(False)
-    fixed = model[0].weight.clone()
+    model = network()
+    weight = model.get_parameter("0.weight").requires_grad_(False)
+    fixed = weight.clone()
     learner(model=model).fit(Phase(1))
-    assert torch.equal(model[0].weight, fixed)
+    assert torch.equal(weight, fixed)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +232,7 @@ def test_what_a_user_has_fixed_stays_fixed():
     [(2, "freeze_to = 2, but the model has 2 groups"), (-3, "freeze_to = -3, but the model has 2 groups")],
 )
 def test_freezing_to_a_group_that_is_not_there(freeze_to, message):
-    model = learner().model
+    model = network()
     run = learner(model=model, groups=[list(model[:4].parameters()), list(model[4:].parameters())])
     with pytest.raises(RunError) as caught:
         run.fit(Phase(1, freeze_to=freeze_to))
@@ -228,7 +241,7 @@ def test_freezing_to_a_group_that_is_not_there(freeze_to, message):
 
 
 def test_nothing_to_train():
-    model = learner().model.requires_grad_(False)
+    model = network().requires_grad_(False)
     with pytest.raises(RunError, match="no parameter that trains"):
         learner(model=model).fit(Phase(1))
 
@@ -374,12 +387,12 @@ def test_plain_lines_in_a_pipe():
     lines = stream.getvalue().splitlines()
     assert [line.partition("  ")[0] for line in lines] == [
         "fit epoch 1/1",
-        "fit.all epoch 2/3",
-        "fit.all epoch 3/3",
+        "all epoch 2/3",
+        "all epoch 3/3",
     ]
     row = run.history[-1]
     expected = "".join(f"  {name} {row[name]:.4f}" for name in ("train_loss", "valid_loss", "accuracy"))
-    assert lines[-1] == f"fit.all epoch 3/3{expected}  {row['time']:.1f} s"
+    assert lines[-1] == f"all epoch 3/3{expected}  {row['time']:.1f} s"
 
 
 def test_a_bar_in_a_terminal(monkeypatch):

@@ -59,8 +59,9 @@ def test_packing_is_undone_by_unpacking(state):
 
 
 def test_what_was_saved_is_loaded(tmp_path):
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    model[0].weight.data = model[0].weight.data.contiguous(memory_format=torch.channels_last)
+    conv = nn.Conv2d(3, 4, 3)
+    conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last)
+    model = nn.Sequential(conv, nn.BatchNorm2d(4))
     state = {
         "model": model.state_dict(),
         "optimizer": {"average": {0: torch.ones(3)}},

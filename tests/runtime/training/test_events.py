@@ -20,7 +20,7 @@ from mfc.runtime.training.events import (
     CancelTrain,
     CancelValidate,
 )
-from mfc.runtime.training.learner import Phase
+from mfc.runtime.training.learner import Learner, Phase
 from tests.runtime.training.standins import Factory, learner
 
 
@@ -103,7 +103,7 @@ def raising(event: str, cancel: type[Exception], at: int | None = None) -> Callb
     return type("Raising", (Raise,), {event: Raise.go})(event, cancel, at)
 
 
-def counted(callbacks: list[Callback], epochs: int = 2) -> tuple[dict[str, int], object]:
+def counted(callbacks: list[Callback], epochs: int = 2) -> tuple[dict[str, int], Learner]:
     notes: list[str] = []
     run = learner(callbacks=[*callbacks, Log("x", notes, order=-1)])
     run.fit(Phase(epochs))

@@ -6,8 +6,12 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,9 +26,11 @@ from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
 from mfc.runtime.training.train import differences, train_stage
+from tests.runtime.training import slow_training
 from tests.runtime.training.standins import Factory, Triangle, loaders, network, weights
 
 EPOCHS, BATCHES = 4, 5
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @callback()
@@ -43,10 +49,10 @@ class noise(Callback):
         self.learner.x = self.learner.x + self.level * torch.randn_like(self.learner.x)
 
     def state_dict(self):
-        return {"level": self.level, "seen": self.seen, 3: (True, None, "x")}
+        return {"level": self.level, "seen": self.seen, "odd": {3: (True, None, "x")}}
 
     def load_state_dict(self, state) -> None:
-        assert state[3] == (True, None, "x")
+        assert state["odd"] == {3: (True, None, "x")}
         self.level, self.seen = state["level"], state["seen"]
 
 
@@ -84,7 +90,8 @@ def phases() -> list[Phase]:
 def train(folder: Path, *extra: Callback, kind: type = torch.optim.SGD, plan=None, **changes) -> Learner:
     model = network()
     options = {"momentum": 0.9} if kind is torch.optim.SGD else {}
-    fixed = {"seed": 7, "stage": "fit", "device": torch.device("cpu"), "progress": False}
+    fixed: dict[str, Any] = {"seed": 7, "stage": "fit", "device": torch.device("cpu"), "progress": False}
+    fixed["stream"] = io.StringIO()
     return train_stage(
         model,
         loaders(),
@@ -95,7 +102,7 @@ def train(folder: Path, *extra: Callback, kind: type = torch.optim.SGD, plan=Non
         callbacks=[noise(), *extra],
         groups=[list(model[:4].parameters()), list(model[4:].parameters())],
         folder=folder,
-        **(fixed | {"stream": io.StringIO()} | changes),
+        **(fixed | changes),
     )
 
 
@@ -117,7 +124,7 @@ def test_equal_runs_are_equal(uninterrupted, tmp_path):
     assert outcome(train(tmp_path, kind=kind)) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, EPOCHS - 1),
@@ -279,3 +286,21 @@ def test_the_second_signal_stops_at_once(tmp_path):
     with pytest.raises(RunInterrupted, match="fit was stopped at once; the checkpoint after epoch 2"):
         train(tmp_path, Send(signal.SIGINT, 2), After())
     assert ends[-1] == 0
+
+
+def test_a_process_that_gets_ctrl_c(tmp_path):
+    command = [sys.executable, "-m", slow_training.__name__, str(tmp_path / "stopped")]
+    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("fit epoch 1/3  train_loss")
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "stopping at the end of this batch" in said
+    assert "SIGINT stopped the training in epoch 2, batch" in said
+    assert "Traceback" not in said
+    resumed, whole = (slow_training.train(tmp_path / name) for name in ("stopped", "whole"))
+    assert resumed.history[0]["time"] > 0.25  # of the process
+    assert weights(resumed.model) == weights(whole.model)
