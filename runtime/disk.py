@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mfc.runtime.errors import RunError
 
-ELSEWHERE = "or keep results elsewhere: set MFC_STORE to a folder"
+ELSEWHERE = "or keep results elsewhere: --store FOLDER, or MFC_STORE"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _OS_ERROR = re.compile(r"os error (\d+)|Os \{ code: (\d+)")

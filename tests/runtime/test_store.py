@@ -356,7 +356,7 @@ def test_no_space(store: Store, number: int) -> None:
     assert str(caught.value) == (
         f"error[R0301]: no space left to write {store.folder}\n"
         "  = note: what was finished before is kept; the next run goes on from there\n"
-        "  = help: free some space, or keep results elsewhere: set MFC_STORE to a folder"
+        "  = help: free some space, or keep results elsewhere: --store FOLDER, or MFC_STORE"
     )
     assert store.lookup("fit", "k1") is None
 
@@ -379,7 +379,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("ran")
     assert str(caught.value) == (
         f"error[R0302]: no permission to write {tmp_path}/.mfc\n"
-        "  = help: make the folder writable, or keep results elsewhere: set MFC_STORE to a folder"
+        "  = help: make the folder writable, or keep results elsewhere: --store FOLDER, or MFC_STORE"
     )
 
 
@@ -389,7 +389,7 @@ def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
         pytest.fail("ran")
     assert str(caught.value) == (
         f"error[R0303]: can't write {tmp_path}/.mfc: File exists\n"
-        "  = help: see to the disk, or keep results elsewhere: set MFC_STORE to a folder"
+        "  = help: see to the disk, or keep results elsewhere: --store FOLDER, or MFC_STORE"
     )
 
 
