@@ -17,6 +17,7 @@ from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
 from mfc.dsl.types import Number, Unknown, with_article
 from mfc.dsl.values import ComponentValue, Instance, Weights
+from mfc.dsl.want import members
 
 ONE_EACH = ("category", "multi_category")
 """Targets that are one answer for a whole item, so that predictions are `b classes`."""
@@ -99,74 +100,68 @@ class TrainChecker:
         return Elaborator(self.evaluator).model(fields["model"], data.batch, fields.written["model"].span)
 
     def check_fit(self, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:
-        """The loss and the metrics against the target's type and the model's output."""
-        self.check_against(fields["loss"], fields.span("loss", owner), fields, data, model, "E0502")
+        """The loss and the metrics against the target's type and the model's output. What the loss can't take is
+        the model's mistake, and said once."""
+        loss, span = fields["loss"], fields.span("loss", owner)
+        settled = self.fits_target(loss, span, data, "E0502") and self.fits_output(
+            loss, span, fields, data, model
+        )
         metrics = fields["metrics"]
         for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
-            self.check_against(
-                metric, fields.item_span("metrics", position, owner), fields, data, model, "E0504"
-            )
+            span = fields.item_span("metrics", position, owner)
+            if self.fits_target(metric, span, data, "E0504") and settled:
+                self.fits_output(metric, span, fields, data, model)
 
-    def check_against(
-        self, value: Any, span: Span, fields: Fields, data: DataInfo, model: Elaborated, code: str
-    ) -> None:
+    def fits_target(self, value: Any, span: Span, data: DataInfo, code: str) -> bool:
+        """Whether a loss or metric is for targets of the data's type."""
         if not isinstance(value, ComponentValue) or not data.target:
-            return
+            return False
         info = value.info
-        if data.target not in info.facts["targets"]:
-            fitting = [
-                c.name
-                for c in self.evaluator.catalog
-                if c.kind == info.kind and data.target in c.facts["targets"]
-            ]
-            self.add(
-                code,
-                span,
-                f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
-                f"for {' or '.join(info.facts['targets'])}",
-                help=f"for {data.target} there are {', '.join(fitting)}" if fitting else "",
-            )
-            return
+        if data.target in info.facts["targets"]:
+            return True
+        others = [
+            c for c in self.evaluator.catalog if c.kind == info.kind and data.target in c.facts["targets"]
+        ]
+        self.add(
+            code,
+            span,
+            f"`{info.name}` does not fit the target of `{data.instance.name}`: it is {data.target}",
+            f"for {' or '.join(info.facts['targets'])}",
+            help=f"for {data.target} there are {', '.join(c.name for c in others)}" if others else "",
+        )
+        return False
+
+    def fits_output(
+        self, value: ComponentValue, span: Span, fields: Fields, data: DataInfo, model: Elaborated
+    ) -> bool:
+        """Whether a loss or metric can take what the model gives."""
         if model.out is None:
-            return
+            return False
+        info, name, shown = value.info, data.instance.name, shapes.show_shape(model.out)
+        at, labels = fields.span("model", span), ((span, f"`{info.name}` compares them"),)
         if data.target in ONE_EACH and len(model.out) != 2:
             self.add(
                 "E0503",
-                fields.span("model", span),
-                f"the model gives {shapes.show_shape(model.out)}, and {with_article(data.target)} is one answer an item",
+                at,
+                f"the model gives {shown}, and {with_article(data.target)} is one answer an item",
                 f"`{info.name}` takes (batch, classes)",
                 help="end the model with `flatten()` and `linear(classes)`",
             )
-            return
+            return False
         known = dict(value.args) | ({} if data.classes is None else {"classes": data.classes})
         try:
             shapes.apply(parse_rule(info.facts["shape"]), model.out, known)
         except shapes.Mismatch as error:
-            at = fields.span("model", span)
-            if data.classes is not None and code == "E0502":
+            if data.classes is None:
                 self.add(
-                    "E0503",
-                    at,
-                    f"the model gives {shapes.show_shape(model.out)}, and `{data.instance.name}` has {data.classes} classes",
-                    str(error),
-                    labels=((span, f"`{info.name}` compares them"),),
-                    help=f"give the model `{data.instance.name}.classes`",
-                )
-            elif code == "E0502":
-                self.add(
-                    "E0503",
-                    at,
-                    f"the model gives {shapes.show_shape(model.out)}, which `{info.name}` can't take",
-                    str(error),
-                    labels=((span, "the loss"),),
+                    "E0503", at, f"the model gives {shown}, which does not fit", str(error), labels=labels
                 )
             else:
-                self.add(
-                    code,
-                    span,
-                    f"`{info.name}` can't take the model's {shapes.show_shape(model.out)}",
-                    str(error),
-                )
+                message = f"the model gives {shown}, and `{name}` has {data.classes} classes"
+                help = f"give the model `{name}.classes`"
+                self.add("E0503", at, message, str(error), labels=labels, help=help)
+            return False
+        return True
 
     # ── schedules, weights, phases ──────────────────────────────────────────────────────────────────────
 
@@ -180,7 +175,7 @@ class TrainChecker:
         )
         if info is None or isinstance(optimizer, Unknown):
             return
-        hypers = [p.name for p in info.parameters if isinstance(p.type, Number)]
+        hypers = [p.name for p in info.parameters if any(isinstance(t, Number) for t in members(p.type))]
         several = schedules if isinstance(schedules, list) else [schedules]
         driven: dict[str, str] = {}
         for position, schedule in enumerate(several):

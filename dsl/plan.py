@@ -20,20 +20,30 @@ from mfc.dsl.values import ComponentValue, Instance, Weights
 CodeHash = Callable[[Iterable[str]], str]
 
 CODE = {
-    "files": ("mfc.runtime.data.files:list_files",),
-    "items": ("mfc.runtime.data.items:list_items",),
-    "packed": ("mfc.runtime.data.pack:pack",),
-    "train": (
-        "mfc.runtime.data.batch_pipeline:BatchPipeline",
-        "mfc.runtime.data.loaders:DataLoaders",
-        "mfc.runtime.models:build_model",
-        "mfc.runtime.optim.optimizers:adam",
-        "mfc.runtime.training.callbacks.scheduling:Scheduling",
-        "mfc.runtime.training.learner:Learner",
-    ),
+    "files": "mfc.stages:scan",
+    "items": "mfc.stages:run_items",
+    "packed": "mfc.stages:run_packed",
+    "train": "mfc.stages:run_train",
 }
-"""The definitions that decide the result of each kind of stage, whatever its recipe names. What only watches a
-training (progress, history, checkpoints) is not among them."""
+"""What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`."""
+
+WATCHING = (
+    "mfc.runtime.component",
+    "mfc.runtime.disk",
+    "mfc.runtime.errors",
+    "mfc.runtime.hashcache",
+    "mfc.runtime.stagekey",
+    "mfc.runtime.store",
+    "mfc.runtime.training.callbacks.progress",
+    "mfc.runtime.training.callbacks.recorder",
+    "mfc.runtime.training.checkpoint",
+    "mfc.runtime.training.device",
+    "mfc.runtime.training.metrics",
+    "mfc.runtime.training.predict",
+    "mfc.runtime.training.signals",
+    "mfc.stages:Means",
+)
+"""What only keeps, shows or reports, and decides no result: its code is in no stage's key."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class _Planner:
         if name not in self.stages:
             placing = dict(placing) | {"reads": sorted(set(_read(recipe, self.folder)))}
             recipe, placing = lower(recipe), lower(placing)
-            code = self.code_hash([*CODE[kind], *sorted(set(_targets(recipe)))])
+            code = self.code_hash([CODE[kind], *sorted(set(_targets(recipe)))])
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
 
@@ -116,7 +126,8 @@ class _Planner:
     # ── data ────────────────────────────────────────────────────────────────────────────────────────────
 
     def data(self, data: DataInfo) -> tuple[str, ...]:
-        """The stages of a data block: the files, the items, and the packed items where that is possible."""
+        """Adds the stages of a data block: the files, the items, and the packed items where that is possible.
+        Gives those that a training needs."""
         if data.input != "image" or data.target not in ("category", "value"):
             raise NotRunnable(
                 f"data `{data.instance.name}`: {data.input or 'several inputs'} -> {data.target}"
@@ -136,9 +147,9 @@ class _Planner:
             "on_error": fields["on_error"],
         }
         packed = self.stage(
-            "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (files, items)
+            "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (items,)
         )
-        return files, items, packed
+        return items, packed
 
     def loading(self, data: DataInfo) -> tuple[dict[str, Any], dict[str, Any]]:
         """How a training draws its batches: what decides them, and what does not."""

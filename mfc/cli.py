@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ class UsageError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives the exit status."""
     given = _parser().parse_args(arguments)
+    notes = logging.StreamHandler(sys.stderr)  # what the runtime wants to be known, such as images left out
+    notes.setFormatter(logging.Formatter("note: %(message)s"))
+    logging.getLogger("mfc").handlers[:] = [notes]
     try:
         status = given.command(given)
         sys.stdout.flush()

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import NotRunnable
+from mfc.dsl.plan import WATCHING, NotRunnable
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
-from mfc.runtime.store import Record, Store, explain, record, versions
+from mfc.runtime.store import Record, Store, record, versions
 from mfc.spec import Spec, SpecError
 from mfc.stages import Means
 
@@ -55,7 +55,7 @@ class Driver:
     facts: dict[str, int] = field(default_factory=dict)
     learners: dict[str, Learner] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
-    _index: CodeIndex = field(default_factory=CodeIndex)
+    _index: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
     _versions: Mapping[str, str] = field(default_factory=versions)
 
     @property
@@ -100,7 +100,7 @@ class Driver:
         for stage in plan:
             if stage.kind in ("files", "items"):
                 yield self._step(stage, execute)
-        if plan.waits_for and all(name in self.facts for name in plan.waits_for):
+        if all(stage.name in self.folders for stage in plan if stage.kind == "items"):
             self.spec = self.spec.with_facts(self.facts)
             if not self.spec.ok:
                 raise SpecError(self.spec.diagnostics)
@@ -115,10 +115,10 @@ class Driver:
         artifact = self.store.lookup(stage.name, made_of.key)
         reasons: list[str] = []
         if artifact is None:
-            reasons = explain(self.store.last(self.name, stage.name), made_of)
+            reasons = self.store.reasons(self.name, made_of)
             if not execute and listing is None:
-                return Status(stage, "to run", reasons or ["its result is gone"])
-            self.say(f"{stage.name}: {'; '.join(reasons) or 'its result is gone'}")
+                return Status(stage, "to run", reasons)
+            self.say(f"{stage.name}: {'; '.join(reasons)}")
             with self.store.writing(stage.name, made_of.key) as result:
                 if listing is not None:
                     listing.save(result.folder)
@@ -137,6 +137,8 @@ class Driver:
     def _record(self, stage: ir.Stage, observed: Mapping[str, str]) -> Record:
         """What a stage's key is made of: its inputs, the files it reads, and the code of each of its components."""
         inputs = {name: self._digests[name] for name in stage.inputs} | dict(observed)
+        if stage.kind == "packed":  # decoding depends on the images alone, not on their split and labels
+            inputs = {"images": stages.images(self.folders[stage.inputs[0]])}
         inputs |= {f"file {Path(path).name}": _digest(path) for path in stage.placing["reads"]}
         calls = [node for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
         codes = {call.name: self._index.hash([call.target]) for call in calls}
@@ -151,8 +153,7 @@ class Driver:
             case "train":
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)
-                for path in sorted(work.iterdir()):
-                    path.rename(result.folder / path.name)
+                result.adopt()
                 result.depends_on("model.safetensors")
 
 

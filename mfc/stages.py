@@ -64,13 +64,18 @@ def facts(stage: ir.Stage, folder: Path) -> dict[str, int]:
     return {f"{name}.{k}": v for k, v in Items.load(folder).facts().items() if isinstance(v, int)}
 
 
+def images(items: Path) -> str:
+    """A hash of the content of all images that an `items` stage found."""
+    return Items.load(items).listing().fingerprint()
+
+
 def run_packed(
     stage: ir.Stage, inputs: Folders, out: Path, means: Means, show: Callable[[int, int], None]
 ) -> None:
     from mfc.runtime.data.pack import pack
 
     recipe, placing = stage.recipe, stage.placing
-    items = Items.load(inputs[stage.inputs[1]])
+    items = Items.load(inputs[stage.inputs[0]])
     workers = means.workers if means.workers is not None else placing["workers"]
     transforms = build(recipe["item_transforms"])
     pack(build(placing["source"]), items.paths, transforms, out, recipe["on_error"], workers or None, show)
@@ -142,7 +147,9 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
         "dls": data_loaders(recipe["data"], placing["data"], inputs, seed, name, device, means.workers),
         "loss": build(recipe["loss"]),
         "optimizer": build(recipe["optimizer"]),
-        "phases": [Phase(recipe["epochs"], Together(build(recipe["schedule"])), recipe["freeze_to"], stage.name)],
+        "phases": [
+            Phase(recipe["epochs"], Together(build(recipe["schedule"])), recipe["freeze_to"], stage.name)
+        ],
         "metrics": build(placing["metrics"]),
         "callbacks": [*build(recipe["callbacks"]), *build(placing["callbacks"])],
         "groups": parameter_groups(model),

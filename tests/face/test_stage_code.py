@@ -1,0 +1,53 @@
+"""What a stage runs is in its key: a definition that runs is reached by the code hash, or only watches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mfc
+from mfc import stages
+from mfc.dsl import ir
+from mfc.dsl.codehash import CodeIndex
+from mfc.dsl.plan import CODE, WATCHING
+from tests.tracing import executed
+
+SPECS = Path(mfc.__file__).parent / "specs"
+
+
+def watches(path: str, name: str) -> bool:
+    """Whether a definition is one of `WATCHING`."""
+    inside = os.path.relpath(path, Path(mfc.__file__).parent).removesuffix(".py")
+    module = f"mfc.{inside.replace(os.sep, '.')}"
+    return any(module == w or module.startswith(f"{w}.") or f"{module}:{name}" == w for w in WATCHING)
+
+
+def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: dict[str, tuple[ir.Stage, set[tuple[str, str]]]] = {}
+
+    def traced(real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(stage: ir.Stage, *args: Any) -> Any:
+            results: list[Any] = []
+            ran[stage.name] = stage, executed(lambda: results.append(real(stage, *args)))
+            return results[0]
+
+        return run
+
+    for target in CODE.values():
+        name = target.partition(":")[2]
+        monkeypatch.setattr(stages, name, traced(getattr(stages, name)))
+    spec = tmp_path / "digits.mfs"
+    spec.write_text((SPECS / "digits.mfs").read_text())
+    mfc.run(spec, epochs=1)
+
+    index = CodeIndex(WATCHING)
+    assert {stage.kind for stage, _ in ran.values()} == set(CODE)
+    for stage, definitions in ran.values():
+        components = [node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
+        reached = index.reached([CODE[stage.kind], *components])
+        outside = {d for d in definitions - reached if not watches(*d) and not d[0].endswith("driver.py")}
+        assert outside == set(), f"{stage.name} ran code that is not in its key"
