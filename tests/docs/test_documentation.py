@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import mfc
+from mfc.dsl import elaborate, parse, resolve, scan, scope
 from mfc.dsl.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,15 @@ def test_the_readme_shows_a_mistake_as_it_is_reported(
     Path("digits.mfs").write_text(text.replace("rotate(10)", "rotat(10)"))
     (shown,) = (block for block in blocks("README.md", "") if "error[" in block)
     assert [render(d).strip() for d in mfc.load("digits.mfs").diagnostics] == [shown.strip()]
+
+
+def test_the_limits_are_those_of_the_compiler() -> None:
+    limits = [
+        resolve.MAX_FILES, parse.MAX_LINES, parse.MAX_CHARACTERS, scan.MAX_NESTING, scope.MAX_DEPTH, scope.MAX_STEPS,
+        scope.MAX_TOTAL, elaborate.MAX_LAYERS, scope.MAX_LIST, scope.MAX_STRING,
+    ]  # fmt: skip
+    section = (ROOT / "docs/language.md").read_text().partition("| what | at most |")[2].partition("\n\n")[0]
+    assert re.findall(r"\| ([\d,]+) \|$", section, re.MULTILINE) == [f"{limit:,}" for limit in limits]
 
 
 def anchor(heading: str) -> str:
