@@ -72,8 +72,9 @@ class cross_entropy:
 
 @loss(shape="b classes", targets=("category", "multi_category"))
 class bce:
-    """Binary cross entropy of sigmoided predictions, each class for itself. Category targets become one-hot,
-    so that a model may also say "none of these".
+    """Binary cross entropy of sigmoided predictions, each class for itself.
+
+    Category targets become one-hot, so that a model may also say "none of these".
 
     Args:
         weights: one for each class.

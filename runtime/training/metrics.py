@@ -104,7 +104,11 @@ class top_k_accuracy(_TopK):
 
 @metric(shape="b classes", targets=("multi_category",))
 class accuracy_multi(Metric):
-    """The share of right yes-or-no answers over all items and classes; `threshold` is yes."""
+    """The share of right answers, yes or no, over all items and classes.
+
+    Args:
+        threshold: the probability from which the answer is yes.
+    """
 
     def __init__(self, threshold: Annotated[float, Range(0, 1)] = 0.5) -> None:
         super().__init__()

@@ -72,11 +72,12 @@ def train_stage(
     try:
         learner.fit(*planned)
     except RunError as error:
-        error.notes += _kept(folder)
+        error.notes += [kept] if (kept := _kept(folder)) else []
         raise
     except KeyboardInterrupt as interrupt:
         what = interrupt.message if isinstance(interrupt, RunInterrupted) else f"{stage} was stopped at once"
-        raise RunInterrupted("; ".join([what, *_kept(folder)])) from interrupt
+        kept = _kept(folder) or "no epoch was finished, so no checkpoint is kept"
+        raise RunInterrupted(f"{what}; {kept}") from interrupt
     _finish(learner, here)
     return learner
 
@@ -109,12 +110,12 @@ def _continue(learner: Learner, previous: Path) -> None:
     learner.continue_from(checkpoint.load(found) | {"model": checkpoint.read_tensors(previous / MODEL)})
 
 
-def _kept(folder: Path) -> list[str]:
+def _kept(folder: Path) -> str | None:
     found = checkpoint.latest(folder)
     if found is None:
-        return ["no epoch was finished, so no checkpoint is kept"]
+        return None
     epoch = found.name.removeprefix("checkpoint-")
-    return [f"the checkpoint after epoch {epoch} is kept in {folder}; the next run goes on from it"]
+    return f"the checkpoint after epoch {epoch} is kept in {folder}; the next run goes on from it"
 
 
 def _finish(learner: Learner, here: Mapping[str, Any]) -> None:

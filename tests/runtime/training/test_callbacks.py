@@ -6,19 +6,21 @@ import copy
 import io
 import json
 import math
+import os
+import signal
 
 import pytest
 import torch
 from torch import nn
 
-from mfc.runtime.errors import RunError
+from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.callbacks import precision
 from mfc.runtime.training.callbacks.precision import channels_last, mixed_precision, to_float
 from mfc.runtime.training.callbacks.progress import Progress
 from mfc.runtime.training.callbacks.recorder import LOOK_EVERY, Losses, Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
-from mfc.runtime.training.events import Callback, CancelValidate
+from mfc.runtime.training.events import Callback, CancelStep, CancelValidate
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, error_rate
@@ -48,9 +50,11 @@ def convnet(dropout: float = 0.2) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(8, 2))
 
 
-def bare_loop(model: nn.Module, dls: Loaders, epochs: int, lr: float = 0.05, bf16: bool = False) -> nn.Module:
+def bare_loop(
+    model: nn.Module, dls: Loaders, epochs: int, bf16: bool = False, step_every: int = 1
+) -> nn.Module:
     """What the Learner does, by hand."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     steps = Stream(SEED, STAGE, "step")
     for epoch in range(epochs):
         model.train()
@@ -60,8 +64,9 @@ def bare_loop(model: nn.Module, dls: Loaders, epochs: int, lr: float = 0.05, bf1
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 pred = model(x)
             nn.functional.cross_entropy(pred.float(), y).backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            if (number + 1) % step_every == 0:
+                optimizer.step()
+                optimizer.zero_grad()
     return model
 
 
@@ -76,6 +81,22 @@ def test_the_learner_is_the_bare_loop(bf16):
     )  # fmt: skip
     run.fit(Phase(2))
     assert weights(run.model) == weights(bare_loop(convnet(), images(), 2, bf16=bf16))
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bf16"])
+def test_accumulation_with_mixed_precision_is_the_bare_loop(bf16):
+    class Accumulate(Callback):
+        def before_step(self) -> None:
+            if self.learner.batch % 3 < 2:
+                raise CancelStep
+
+    run = Learner(
+        convnet(), images(), cross_entropy(), Factory(momentum=0.9), stream=io.StringIO(),
+        callbacks=[Accumulate(), Recorder(), *([mixed_precision()] if bf16 else [])],
+    )  # fmt: skip
+    run.fit(Phase(3))
+    assert run.optimizer.steps == 3
+    assert weights(run.model) == weights(bare_loop(convnet(), images(), 3, bf16, step_every=3))
 
 
 def test_mixed_precision_computes_in_bf16_and_hands_out_float32():
@@ -244,6 +265,38 @@ def test_nothing_to_train():
     model = network().requires_grad_(False)
     with pytest.raises(RunError, match="no parameter that trains"):
         learner(model=model).fit(Phase(1))
+
+
+def test_a_device_without_memory():
+    model = network()
+    model.register_forward_hook(_out_of_memory)
+    with pytest.raises(RunError) as caught:
+        learner(model=model).fit(Phase(1))
+    assert caught.value.code == "R0404"
+    assert caught.value.message == "cpu has no memory left in epoch 1, batch 1"
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+
+
+def _out_of_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_an_error_of_the_model_is_handed_on_as_it_is():
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):
+        learner(model=nn.Linear(5, 3)).fit(Phase(1))
+
+
+def test_what_ctrl_c_does_to_workers_is_no_error_of_its_own():
+    class Dying(Loader):
+        def __iter__(self):
+            yield from list(super().__iter__())[:2]
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly")
+
+    dls = loaders()
+    dls.train = Dying(dls.train.x, dls.train.y, 8)
+    with pytest.raises(RunInterrupted, match="SIGINT stopped the training in epoch 1, batch 2"):
+        learner(dls=dls).fit(Phase(1))
 
 
 def test_no_batches():
