@@ -264,7 +264,7 @@ def _choice(argument: syntax.TypeExpr | syntax.Literal) -> syntax.TypeExpr | syn
 
 
 def _unquoted(text: str) -> str:
-    """What a string token means. Escapes are those of JSON that a path or a label may need: \\n \\t \\r \\" \\\\."""
+    """What a string token means. Escapes are `\\n \\t \\r \\" \\\\`."""
     if text.startswith("r"):
         return text[2:-1]
     if "\\" not in text:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from mfc.dsl.recovery import Reading, read
 from mfc.dsl.scan import DECLARATION_WORDS
 from mfc.dsl.source import Source, Span
+from mfc.dsl.syntax import BrokenDecl
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ def _joined(text: str, chunks: list[tuple[int, int]], alone: Reading) -> tuple[R
         if not _LET.match(text, begin):
             break
         reading = read_chunk(text[start:end])
-        if not reading.unclosed:
+        if not reading.unclosed and not any(isinstance(d, BrokenDecl) for d in reading.declarations):
             return reading, taken
     return alone, 1
 

@@ -6,18 +6,16 @@ import re
 from dataclasses import dataclass
 
 from mfc.dsl.diagnostics import Diagnostic, Fix
+from mfc.dsl.scan import LONGEST_NUMBER
 from mfc.dsl.source import Span
-
-_LARGEST = 2**63 - 1
-_LONGEST = 40
 
 
 @dataclass(frozen=True)
 class Fault:
     """What is wrong with one token.
 
-    The parser goes on with a token of `type` and `text`, or without one where `type` is empty. `lossy` tells that
-    this is a guess. `start` and `end` narrow the place down (from the token's start; `end` 0 is its end).
+    The parser goes on with a token of `type` and `text`, or without one where `type` is empty. `lossy` tells
+    that this is a guess. `start` and `end` narrow the place down (from the token's start; `end` 0 is its end).
     """
 
     code: str
@@ -38,8 +36,8 @@ class Fault:
         return Diagnostic(self.code, self.message, span, self.label, help=self.help, fix=fix)
 
 
-def malformed(kind: str, text: str, naming: bool) -> Fault | None:
-    """What is wrong with a token of a kind of `mfc.dsl.scan`, or None. `naming` tells that a name belongs here."""
+def malformed(kind: str, text: str, naming: bool) -> Fault:
+    """What is wrong with a token of a kind of `mfc.dsl.scan`. `naming` tells that a name belongs here."""
     if kind == "STRING":
         return _escapes(text)
     if kind == "NUMBER":
@@ -72,21 +70,19 @@ def malformed(kind: str, text: str, naming: bool) -> Fault | None:
 # ── strings ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _escapes(text: str) -> Fault | None:
-    for match in re.finditer(r"\\(.)", text) if not text.startswith("r") else ():
-        if match[1] not in 'nrt"\\':
-            raw = f"r{text}" if '\\"' not in text else ""
-            return Fault(
-                "E0118",
-                f"`{match[0]}` is not an escape",
-                "a backslash has a meaning of its own in a string",
-                f"write the string raw: `{raw}`" if raw else r"write a backslash as `\\`",
-                type="STRING",
-                text=text,
-                start=match.start(),
-                end=match.end(),
-            )
-    return None
+def _escapes(text: str) -> Fault:
+    escape = next(match for match in re.finditer(r"\\(.)", text) if match[1] not in 'nrt"\\')
+    raw = f"r{text}" if '\\"' not in text else ""
+    return Fault(
+        "E0118",
+        f"`{escape[0]}` is not an escape",
+        "a backslash has a meaning of its own in a string",
+        f"write the string raw: `{raw}`" if raw else r"write a backslash as `\\`",
+        type="STRING",
+        text=text,
+        start=escape.start(),
+        end=escape.end(),
+    )
 
 
 def _quotes(kind: str, text: str) -> Fault:
@@ -137,16 +133,12 @@ def _quotes(kind: str, text: str) -> Fault:
 # ── numbers ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _too_large(text: str) -> Fault | None:
-    digits = text.replace("_", "")
-    if len(text) > _LONGEST:
-        message, label = f"a number of {len(text)} characters", f"at most {_LONGEST} are read"
-    elif digits.isdigit() and int(digits) > _LARGEST:
-        message, label = "this number is too large", "larger than 2 ** 63 - 1"
-    elif not digits.isdigit() and float(digits) == float("inf"):
-        message, label = "this number is too large", "larger than any float"
-    else:
-        return None
+def _too_large(text: str) -> Fault:
+    message, label = "this number is too large", "larger than any float"
+    if len(text) > LONGEST_NUMBER:
+        message, label = f"a number of {len(text)} characters", f"at most {LONGEST_NUMBER} are read"
+    elif text.replace("_", "").isdigit():
+        label = "larger than 2 ** 63 - 1"
     return Fault("E0109", message, label, type="MISSING")
 
 
@@ -158,7 +150,7 @@ def _digits(text: str, naming: bool) -> Fault:
     number = text
     if re.fullmatch(r"0[xX][0-9a-fA-F]{1,15}|0[bB][01]{1,60}|0[oO][0-7]{1,20}", text):
         number = str(int(text, 0))
-    elif re.fullmatch(r"[0-9_]+\.?[0-9_]*|\.[0-9]+(?:[eE][0-9]+)?", text) and len(text) <= _LONGEST:
+    elif re.fullmatch(r"[0-9_]+\.?[0-9_]*|\.[0-9]+(?:[eE][0-9]+)?", text) and len(text) <= LONGEST_NUMBER:
         whole, dot, part = text.partition(".")
         number = re.sub(r"_+", "_", whole).strip("_") or "0"
         number += f".{part.strip('_') or '0'}" if dot else ""
@@ -172,7 +164,7 @@ def _digits(text: str, naming: bool) -> Fault:
             text=number,
             fix=number,
         )
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    short = text if len(text) <= LONGEST_NUMBER else f"{text[:LONGEST_NUMBER]}..."
     product = re.fullmatch(r"([0-9]+)([A-Za-z_]\w*)", text)
     return Fault(
         "E0109",

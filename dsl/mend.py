@@ -1,4 +1,4 @@
-"""What is wrong where the parser stopped, and how to read on: one small rule for each slip that people make.
+"""What is wrong where the parser stopped, and how to read on: a small rule for each slip that people make.
 
 Rules are tried in order; each looks at the place of failure and either knows the slip or passes. They run only
 where parsing failed, so a spec without mistakes never pays for them.

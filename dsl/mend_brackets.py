@@ -1,7 +1,7 @@
 """Rules for brackets that are not closed, closed twice or closed by another kind.
 
-Where counting alone can't tell which bracket is at fault, indentation does: a brace on a line of its own closes
-one that was opened on a line with the same indentation.
+Where counting alone can't tell which bracket is at fault, indentation does: a brace at the start of a line
+closes one that was opened on a line with the same indentation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def unclosed(at: Failure) -> Mended | None:
 
 
 def _unclosed_brace(at: Failure) -> Mended:
-    """The brace whose line is indented otherwise than that of the brace that seems to close it, else the outermost."""
+    """Reports the brace that is indented otherwise than the one that seems to close it, else the outermost."""
     culprit, place = at.brackets.unclosed[0], len(at.tokens)
     for opener, close in sorted(at.brackets.closed_by.items(), key=lambda pair: pair[1]):
         brace = at.tokens[close]
@@ -81,7 +81,7 @@ def _unclosed_brace(at: Failure) -> Mended:
 
 
 def stray(at: Failure) -> Mended | None:
-    """A closing bracket too many: the one where it is noticed, or an earlier one that ended the body too soon."""
+    """A closing bracket too many: where it is noticed, or an earlier one that ended the body too soon."""
     if not at.brackets.stray:
         return None
     early = _early_brace(at) if at.inside == "" else None
@@ -103,7 +103,7 @@ def stray(at: Failure) -> Mended | None:
 
 
 def _early_brace(at: Failure) -> int | None:
-    """The first brace before the failure that closes one of another line without beginning a line as deep as it."""
+    """The first brace before the failure that closes one of another line, and is indented otherwise."""
     if not (at.token.fresh and (at.column(at.token) > 0 or at.token.type == "RBRACE")):
         return None
     for opener, close in sorted(at.brackets.closed_by.items(), key=lambda pair: pair[1]):

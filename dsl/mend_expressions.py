@@ -103,8 +103,8 @@ def braces_as_value(at: Failure) -> Mended | None:
     """A dict literal, or a `branch` or body whose word was forgotten."""
     if at.token.type != "LBRACE" or "MISSING" not in at.expected:
         return None
-    head = at.at(at.index - 3).type
-    if at.before.type == "EQUAL" and head == "MODEL":
+    head = at.at(at.index - 3).type if at.before.type == "EQUAL" else ""
+    if head == "MODEL":
         name = at.at(at.index - 2).text
         return Mended(
             Diagnostic(
@@ -117,22 +117,17 @@ def braces_as_value(at: Failure) -> Mended | None:
             ),
             at.replaced(at.index - 1, at.index),
         )
-    first, second = at.at(at.index + 1).type, at.at(at.index + 2).type
-    if at.before.type == "EQUAL" and head == "LET" and first == "NAME" and second in ("LPAR", "DOT"):
-        place = at.token.start
-        return (
-            Mended(
-                Diagnostic(
-                    "E0111",
-                    "layers that run aside stand in a `branch`",
-                    at.span(at.token),
-                    "what are these braces?",
-                    help="write `branch { ... }`, or `module { ... }` for layers that are used more than once",
-                ),
-                at.inserted(("BRANCH", "branch")),
-            )
-            if place
-            else None
+    layers = at.at(at.index + 1).type == "NAME" and at.at(at.index + 2).type in ("LPAR", "DOT")
+    if head == "LET" and layers:
+        return Mended(
+            Diagnostic(
+                "E0111",
+                "layers that run aside stand in a `branch`",
+                at.span(at.token),
+                "what are these braces?",
+                help="write `branch { ... }`, or `module { ... }` for layers that are used more than once",
+            ),
+            at.inserted(("BRANCH", "branch")),
         )
     end = at.brackets.closed_by.get(at.index, len(at.tokens) - 1) + 1
     return Mended(
@@ -151,8 +146,9 @@ def generator(at: Failure) -> Mended | None:
     """`f(a for a in b)`"""
     if at.token.type != "FOR" or at.inside not in ("LPAR", "LSQB") or at.enclosing is None:
         return None
-    start = at.part_start(at.index)
-    end = at.part_end(at.index)
+    start, end = at.part_start(at.index), at.part_end(at.index)
+    if start == at.index:
+        return None
     right = f"[{at.source(start, end)}]"
     plain = "\n" not in right
     return Mended(
@@ -209,15 +205,6 @@ def positional_after_named(at: Failure) -> Mended | None:
     if named is None:
         return None
     end = at.part_end(start)
-    comma = Token("COMMA", ",", at.tokens[start].start, at.tokens[start].start)
-    rest = at.tokens[end + (at.at(end).type == "COMMA") :]
-    moved = [
-        *at.tokens[: at.enclosing + 1],
-        *at.tokens[start:end],
-        comma,
-        *at.tokens[at.enclosing + 1 : start],
-        *rest,
-    ]
     return Mended(
         Diagnostic(
             "E0110",
@@ -226,8 +213,7 @@ def positional_after_named(at: Failure) -> Mended | None:
             "has no name",
             labels=((at.span(at.tokens[named]), "named from here on"),),
             help="positional arguments come first; or give this one its name",
-        ),
-        moved,
+        )
     )
 
 

@@ -9,8 +9,8 @@ from mfc.dsl.chunks import MAX_DEPTH, TooDeep, place, readings
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.source import Source, Span
 
-MAX_LINES = 10_000
-MAX_CHARACTERS = 500_000
+MAX_LINES = 5_000
+MAX_CHARACTERS = 250_000
 MAX_ERRORS = 50
 
 
@@ -82,7 +82,8 @@ def _attach_docs(
     paragraphs: dict[int, list[str]] = {}  # by the number of the line after them
     for comment in comments:
         line, column = source.position(comment.span.start)
-        if comment.text.startswith("##") and column == 1:
+        outermost = column == 1 or source.text[: comment.span.start] == "\ufeff"
+        if comment.text.startswith("##") and outermost:
             paragraphs[line + 1] = [*paragraphs.pop(line, []), comment.text.lstrip("#").removeprefix(" ")]
     documented: list[syntax.Decl] = []
     for declaration in declarations:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import lark
 from lark.exceptions import UnexpectedToken
 
 from mfc.dsl import syntax
 from mfc.dsl.diagnostics import Diagnostic
-from mfc.dsl.failure import Failure
 from mfc.dsl.grammar import parser
-from mfc.dsl.mend import mend
 from mfc.dsl.scan import CHUNK, Token, scan
 from mfc.dsl.source import Span
+
+if TYPE_CHECKING:
+    from mfc.dsl.failure import Failure
 
 _MAX_MENDED = 10
 _MAX_TOKENS = 100_000  # that are parsed again, over all attempts at one chunk
@@ -40,8 +41,8 @@ class _Attempt:
 def read(text: str) -> Reading:
     """The declarations, comments and problems of a text.
 
-    After a failure the tokens are mended and parsed again, until they parse or nothing is known that mends them;
-    then what was complete before the failure stands, and the rest is a `BrokenDecl`.
+    After a failure the tokens are mended and parsed again, until they parse or nothing is known that mends
+    them; then what was complete before the failure stands, and the rest is a `BrokenDecl`.
     """
     found = scan(text)
     reading = Reading(comments=tuple(_comment(text, start, end) for start, end in found.comments))
@@ -52,8 +53,11 @@ def read(text: str) -> Reading:
         attempt = _parse(text, tokens)
         if attempt.failure is None:
             break
+        from mfc.dsl.mend import mend  # only mistakes pay for it
+
         mended = mend(attempt.failure)
-        reading.unclosed |= attempt.failure.inside == "LBRACE" and attempt.failure.token.type == "$END"
+        at_end = attempt.failure.token.type == "$END" and attempt.failure.inside == "LBRACE"
+        reading.unclosed |= at_end and not found.lossy
         line = text.count("\n", 0, mended.problem.span.start)
         if not found.lossy and line not in lines:  # one error a line: a second one there is mostly its echo
             problems.append(mended.problem)
@@ -89,6 +93,8 @@ def _parse(text: str, tokens: list[Token]) -> _Attempt:
             taken += 1
         return _Attempt(feed(end, True))
     except UnexpectedToken:
+        from mfc.dsl.failure import Failure
+
         expected = frozenset(interactive.accepts())
         if "$END" in expected:
             complete = feed(end, True)
@@ -119,7 +125,7 @@ def _broken(tokens: Sequence[Token]) -> syntax.BrokenDecl | None:
     if not tokens:
         return None
     word, name = tokens[0], tokens[1] if len(tokens) > 1 and tokens[1].type == "NAME" else None
-    end = max(token.end for token in tokens)
+    end = tokens[-1].end
     return syntax.BrokenDecl(
         word.text,
         syntax.Name(name.text, Span(CHUNK, name.start, name.end)) if name else None,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mfc.dsl.diagnostics import Diagnostic
-from mfc.dsl.malformed import malformed
 from mfc.dsl.source import Source, Span
 
 CHUNK = Source("", "")  # stands for the file in spans that count from the start of a chunk
@@ -48,6 +47,8 @@ SYMBOLS = {
 
 MAX_NESTING = 64  # brackets within brackets; each takes a few frames of the stages that walk the tree
 MAX_PROBLEMS = 50
+LARGEST_INT = 2**63 - 1
+LONGEST_NUMBER = 40
 
 # Alternatives in the order in which they are tried; the groups after COMMENT are what is malformed.
 _PATTERNS = {
@@ -64,11 +65,12 @@ _PATTERNS = {
     "DIGITS": r"\.?[0-9]\w*(?:\.[0-9]\w*)*(?:\.(?![.\w]))?",
     "SLIP": r"&&?|\|\|?|!==|===|\+=|-=|\*=|/=|:=|=>|<>|\+\+|!(?!=)|\^|;|\\(?=[ \t\r]*\n)|[–—−×÷≤≥≠→]",
     "SYMBOL": r"==|!=|<=|>=|\*\*|//|->|\.\.|[()\[\]{}<>+\-*/%.,:=]",
-    "OTHER": r"[^\n]",
+    "OTHER": r"[^\n \t\r\f\v\ufeff]",
 }
 _TOKEN = re.compile(
     r"[ \t\r\f\v\ufeff]*(?:" + "|".join(f"(?P<{name}>{body})" for name, body in _PATTERNS.items()) + ")"
 )
+_ESCAPED = re.compile(r'r.*|"(?:[^\\]|\\[nrt"\\])*"')  # a string whose escapes are known
 _PYTHON_CONSTANTS = {"True": "true", "False": "false", "None": "none"}
 
 # After one of these a value or a name must come, so a word there is no keyword that opens something.
@@ -111,10 +113,10 @@ def scan(text: str) -> Scan:
             continue
         elif kind == "WORD" and piece not in _PYTHON_CONSTANTS:
             add(Token(KEYWORDS.get(piece, "NAME"), piece, start, end, fresh))
-        elif (kind == "STRING" and "\\" not in piece) or (kind == "NUMBER" and end - start < 4):
+        elif (kind == "STRING" and _ESCAPED.fullmatch(piece)) or (kind == "NUMBER" and _fits(piece)):
             add(Token(kind, piece, start, end, fresh))
         else:
-            _check(found, kind, Token(kind, piece, start, end, fresh))
+            _malformed(found, kind, Token(kind, piece, start, end, fresh))
             if len(found.problems) >= MAX_PROBLEMS:
                 break
         fresh = False
@@ -122,13 +124,22 @@ def scan(text: str) -> Scan:
     return found
 
 
-def _check(found: Scan, kind: str, token: Token) -> None:
-    """Adds a token that is, or may be, malformed."""
+def _fits(number: str) -> bool:
+    """Whether a number is short enough to be read and small enough to be kept."""
+    if len(number) < 16 and "e" not in number and "E" not in number:
+        return True
+    digits = number.replace("_", "")
+    if len(number) > LONGEST_NUMBER:
+        return False
+    return int(digits) <= LARGEST_INT if digits.isdigit() else float(digits) < float("inf")
+
+
+def _malformed(found: Scan, kind: str, token: Token) -> None:
+    """Reports a token that is malformed, and adds what was probably meant."""
+    from mfc.dsl.malformed import malformed  # only mistakes pay for it
+
     before = found.tokens[-1].text if found.tokens else ""
     fault = malformed(kind, token.text, before in DECLARATION_WORDS)
-    if fault is None:
-        found.tokens.append(token)
-        return
     span = Span(CHUNK, token.start + fault.start, token.start + (fault.end or len(token.text)))
     found.problems.append(fault.diagnostic(span))
     found.lossy |= fault.lossy

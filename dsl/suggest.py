@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 def distance(a: str, b: str, limit: int) -> int:
-    """Edits between two words: insertions, deletions, changes, swaps of neighbours (optimal string alignment).
+    """Edits between two words: insertions, deletions, changes, swaps of neighbours (string alignment).
 
-    Gives `limit + 1` as soon as the words are known to be further apart than `limit`.
+    At most `limit + 1`, which stands for all that is further apart than `limit`.
     """
     if abs(len(a) - len(b)) > limit:
         return limit + 1
@@ -23,7 +23,7 @@ def distance(a: str, b: str, limit: int) -> int:
         if min(now) > limit:
             return limit + 1
         before, last = last, now
-    return last[-1]
+    return min(last[-1], limit + 1)
 
 
 def near(word: str, names: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Golden cases: `cases/<stage>/**/name.mfs` with what a user sees in `name.out`.
 
-A folder that holds a `main.mfs` is one case with all its files. `pytest --update` writes the results anew; read
-the difference before you commit it.
+A folder that holds a `main.mfs` is one case with all its files. `pytest --update` writes the results anew;
+read the difference before you commit it.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_examples_do_what_the_page_says(code: str, tmp_path: Path) -> None:
 
 def test_each_syntax_error_has_an_example() -> None:
     without = [code for code in PAGES if code.startswith("E01") and code not in WITH_EXAMPLES]
-    assert without == ["E0116"]  # its example would be a page of 10,000 lines
+    assert without == ["E0116"]  # its example would be a page of 5,000 lines
 
 
 def test_explain() -> None:
