@@ -50,7 +50,7 @@ class Evaluator(Calls):
             return Unknown(want)
         problem = want.accepts(value)
         if problem is None:
-            return value
+            return wanted.as_wanted(value, want)
         inner = wanted.item(want)
         if (
             isinstance(value, list)

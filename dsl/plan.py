@@ -110,7 +110,7 @@ class _Planner:
         inputs: Sequence[str],
     ) -> str:
         if name not in self.stages:
-            placing = dict(placing) | {"reads": sorted(set(_read(recipe, self.folder)))}
+            placing = dict(placing) | {"reads": dict(_reads(recipe, self.folder))}
             recipe, placing = lower(recipe), lower(placing)
             code = self.code_hash([CODE[kind], *sorted(set(_targets(recipe)))])
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
@@ -243,20 +243,21 @@ def _absolute(path: Any, folder: str) -> Any:
     return path if not isinstance(path, str) or path.startswith("~") else posixpath.join(folder, path)
 
 
-def _read(value: Any, folder: str) -> Iterator[str]:
-    """The files that the components of a recipe read, such as a list of validation items: their content counts."""
+def _reads(value: Any, folder: str) -> Iterator[tuple[str, str]]:
+    """The files that the components of a recipe read, such as a list of validation items: the argument as it is
+    written, `valid=valid.txt`, and where the file lies. Its content counts, its place does not."""
     match value:
         case ComponentValue():
             for name, argument in value.args.items():
                 if name in _paths(value) and isinstance(argument, str):
-                    yield _absolute(argument, folder)
-                yield from _read(argument, folder)
+                    yield f"{name}={argument}", _absolute(argument, folder)
+                yield from _reads(argument, folder)
         case Mapping():
             for item in value.values():
-                yield from _read(item, folder)
+                yield from _reads(item, folder)
         case list():
             for item in value:
-                yield from _read(item, folder)
+                yield from _reads(item, folder)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -139,7 +139,7 @@ class Driver:
         inputs = {name: self._digests[name] for name in stage.inputs} | dict(observed)
         if stage.kind == "packed":  # decoding depends on the images alone, not on their split and labels
             inputs = {"images": stages.images(self.folders[stage.inputs[0]])}
-        inputs |= {f"file {Path(path).name}": _digest(path) for path in stage.placing["reads"]}
+        inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
         calls = [node for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
         codes = {call.name: self._index.hash([call.target]) for call in calls}
         return record(stage, inputs, self._versions, codes)

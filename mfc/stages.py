@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -54,7 +54,7 @@ def scan(stage: ir.Stage, caches: Callable[[str], HashCache]) -> Listing:
 def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:
     recipe = stage.recipe
     listing = Listing.load(inputs[stage.inputs[0]])
-    split, label = build(recipe["split"]), build(recipe["label"])
+    split, label = located(stage, recipe["split"]), located(stage, recipe["label"])
     list_items(listing, split, label, recipe["target"], recipe["vocab"]).save(out)
 
 
@@ -141,7 +141,7 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     recipe, placing = stage.recipe, stage.placing
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
-    model = module(recipe["model"], build_weights(recipe["weights"], inputs) if weights else [], seed, name)
+    model = module(recipe["model"], build_weights(stage, inputs) if weights else [], seed, name)
     return {
         "model": model,
         "dls": data_loaders(recipe["data"], placing["data"], inputs, seed, name, device, means.workers),
@@ -203,10 +203,23 @@ def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Mod
     return model
 
 
-def build_weights(weights: list[Any], inputs: Folders) -> list[Any]:
+def build_weights(stage: ir.Stage, inputs: Folders) -> list[Any]:
     """The initialisers of a training; weights of another one come from its folder."""
     from mfc.runtime.initializers import from_training
 
     return [
-        from_training(inputs[w.stage], w.group) if isinstance(w, ir.Trained) else build(w) for w in weights
+        from_training(inputs[w.stage], w.group) if isinstance(w, ir.Trained) else located(stage, w)
+        for w in stage.recipe["weights"]
     ]
+
+
+def located(stage: ir.Stage, value: Any) -> Any:
+    """What a recipe's value builds, with the files that it reads where they lie."""
+    return build(_at_place(value, stage.placing["reads"]))
+
+
+def _at_place(value: Any, reads: Mapping[str, str]) -> Any:
+    if isinstance(value, ir.Call):
+        args = {k: reads.get(f"{k}={v}", _at_place(v, reads)) for k, v in value.args.items()}
+        return replace(value, args=args)
+    return [_at_place(item, reads) for item in value] if isinstance(value, list) else value
