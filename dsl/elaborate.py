@@ -241,10 +241,8 @@ class Elaborator:
 
     def define(self, name: Name, value: Any, scope: Scope) -> None:
         if name.text == "x":
-            self.evaluator.diagnostics.add(
-                "E0404", name.span, "`x` is the current tensor and can't be redefined", "reserved"
-            )
-        elif name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
+            return  # reported when it was parsed; `x` stays the current tensor
+        if name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
             self.evaluator.diagnostics.add(
                 "E0202",
                 name.span,
