@@ -43,7 +43,7 @@ def test_tables_of_another_lark_are_made_anew(monkeypatch: pytest.MonkeyPatch) -
     parser = grammar.parser.__wrapped__()
     interactive = parser.parse_interactive()
     for token in scan("let a = 1").tokens:
-        interactive.parser_state.feed_token(token)
+        interactive.parser_state.feed_token(token)  # type: ignore[arg-type]
     assert "$END" in interactive.accepts()
 
 
