@@ -12,6 +12,7 @@ and CPU time (which other processes disturb less), and of each one's time less t
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import random
@@ -99,25 +100,21 @@ def ours(batches: int, stream: io.StringIO, folder: Path) -> Callable[[], object
 
 
 def fastai(batches: int, folder: Path) -> Callable[[], object]:
-    from fastai.basics import (  # pyright: ignore[reportMissingImports]
-        CrossEntropyLossFlat,
-        DataLoaders,
-        accuracy,
-    )
-    from fastai.basics import Learner as FastaiLearner  # pyright: ignore[reportMissingImports]
-    from fastai.callback.all import fit_one_cycle  # pyright: ignore[reportMissingImports]
+    from fastai import basics  # pyright: ignore[reportMissingImports]
+
+    importlib.import_module("fastai.callback.all")  # adds fit_one_cycle
 
     class Pairs(Ready):
         def __iter__(self):
             return iter([(self.x, self.y)] * self.count)
 
-    dls = DataLoaders(Pairs(batches), Pairs(1), device=torch.device("cpu"))
-    loss = CrossEntropyLossFlat()
-    learner = FastaiLearner(dls, nn.Linear(4, 2), loss_func=loss, metrics=accuracy, path=folder)
+    dls = basics.DataLoaders(Pairs(batches), Pairs(1), device=torch.device("cpu"))
+    loss, metrics = basics.CrossEntropyLossFlat(), [basics.accuracy]
+    learner = basics.Learner(dls, nn.Linear(4, 2), loss_func=loss, metrics=metrics, path=folder)
 
     def run() -> None:
         with learner.no_bar(), learner.no_logging():
-            fit_one_cycle(learner, 1, 1e-3)
+            learner.fit_one_cycle(1, 1e-3)
 
     return run
 
