@@ -114,7 +114,17 @@ class Missing:
 
 
 Expr: TypeAlias = (
-    Name | Literal | ListExpr | Comprehension | CallExpr | Attribute | Index | Unary | Binary | IfExpr | Missing
+    Name
+    | Literal
+    | ListExpr
+    | Comprehension
+    | CallExpr
+    | Attribute
+    | Index
+    | Unary
+    | Binary
+    | IfExpr
+    | Missing
 )
 
 # ── types of params ─────────────────────────────────────────────────────────────────────────────────────

@@ -69,7 +69,10 @@ class Progress(Callback):
 def describe(row: dict[str, Any]) -> str:
     """A row of the history as text: `train_loss 0.5121  valid_loss 0.4420  accuracy 0.8610  12.3 s`."""
     values = {k: v for k, v in row.items() if k not in ("epoch", "phase", "lr", "time") and v is not None}
-    return "  ".join([*(f"{name} {value:.4f}" for name, value in values.items()), f"{row['time']:.1f} s"])
+    shown = [
+        f"{name} {value:.4f}" if abs(value) < 1e5 else f"{name} {value:.3e}" for name, value in values.items()
+    ]
+    return "  ".join([*shown, f"{row['time']:.1f} s"])
 
 
 def _bar(stream: TextIO) -> tuple[Any, Any]:
