@@ -128,7 +128,7 @@ def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
         source, path.name, pipeline(build(placing["item_transforms"]), training=False), random.Random(0)
     )
     prepare = BatchPipeline(build(data["batch_transforms"]), 0, "", channels, training=False)
-    return learner.predict(prepare(torch.from_numpy(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
+    return learner.predict(prepare(torch.tensor(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
 
 
 def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = True) -> dict[str, Any]:
