@@ -133,12 +133,12 @@ class Learner:
             self._around("epoch", self._epoch, CancelEpoch)
 
     def _epoch(self) -> None:
+        self.training = self.model.train().training
         self._around("train", self._train, CancelTrain)
+        self.training = self.model.eval().training
         self._around("validate", self._validate, CancelValidate)
 
     def _train(self) -> None:
-        self.training = True
-        self.model.train()
         self.dls.train.set_epoch(self.epoch)
         for number, batch in enumerate(self.dls.train):
             self.batch, (self.x, self.y, self.items) = number, batch
@@ -149,8 +149,6 @@ class Learner:
 
     @torch.no_grad()
     def _validate(self) -> None:
-        self.training = False
-        self.model.eval()
         self._reseed("validate", self.epoch)
         for number, batch in enumerate(self.dls.valid):
             self.batch, (self.x, self.y, self.items) = number, batch
@@ -250,14 +248,16 @@ class Learner:
         if self.done.phase >= len(phases):
             message = f"the checkpoint is of phase {self.done.phase + 1}, but the training has {len(phases)}"
             raise RunError("R0208", message, help=ANEW)
-        with self.interrupts:
-            for index in range(self.done.phase, len(phases)):
-                if index > self.done.phase:
-                    self.done = Done(index, epochs=self.done.epochs)
-                self._fit_phase(phases[index])
-            if self.interrupts.received:
-                raise self._interrupted()
-        self.done = Done(epochs=self.done.epochs)
+        try:
+            with self.interrupts:
+                for index in range(self.done.phase, len(phases)):
+                    if index > self.done.phase:
+                        self.done = Done(index, epochs=self.done.epochs)
+                    self._fit_phase(phases[index])
+                if self.interrupts.received:
+                    raise self._interrupted()
+        finally:
+            self.done = Done(epochs=self.done.epochs)
 
     def _fit_phase(self, phase: Phase) -> None:
         self.phase = phase

@@ -248,6 +248,21 @@ def test_what_a_user_has_fixed_stays_fixed():
     assert torch.equal(weight, fixed)
 
 
+def test_a_callback_may_keep_a_part_in_evaluation_mode():
+    class Steady(Callback):
+        def before_train(self) -> None:
+            assert self.learner.training
+            self.learner.model.get_submodule("1").eval()
+
+        def before_validate(self) -> None:
+            assert not self.learner.training
+            assert not self.learner.model.training
+
+    run = learner(callbacks=[Steady()])
+    run.fit(Phase(1))
+    assert torch.equal(run.model.get_buffer("1.running_mean"), torch.zeros(16))
+
+
 @pytest.mark.parametrize(
     ("freeze_to", "message"),
     [(2, "freeze_to = 2, but the model has 2 groups"), (-3, "freeze_to = -3, but the model has 2 groups")],
