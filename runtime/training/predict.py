@@ -57,7 +57,8 @@ class Predictions:
 def get_preds(
     model: nn.Module, loader: Iterable[Any], loss: Any, vocab: Sequence[str], device: torch.device
 ) -> Predictions:
-    """Predictions of a model in evaluation mode, with the meaning that `loss` gives to outputs."""
+    """Predictions of a model in evaluation mode, with the meaning that `loss` gives to outputs. Of a loss that
+    gives none, outputs are taken as logits of the classes where there are classes, else as values."""
     training = model.training
     model.eval()
     outputs, targets, items = [], [], []
@@ -71,11 +72,24 @@ def get_preds(
     finally:
         model.train(training)
     pred = torch.cat(outputs)
-    activation, decode = getattr(loss, "activation", None), getattr(loss, "decode", None)
+    activation = getattr(loss, "activation", _softmax if vocab else _as_it_is)
+    decode = getattr(loss, "decode", _most_likely if vocab else _as_it_is)
     return Predictions(
-        probabilities=activation(pred) if activation else pred,
-        decoded=decode(pred) if decode else pred,
+        probabilities=activation(pred),
+        decoded=decode(pred),
         targets=torch.cat(targets) if targets else None,
         items=torch.cat(items),
         vocab=vocab,
     )
+
+
+def _softmax(pred: torch.Tensor) -> torch.Tensor:
+    return pred.softmax(1)
+
+
+def _most_likely(pred: torch.Tensor) -> torch.Tensor:
+    return pred.argmax(1)
+
+
+def _as_it_is(pred: torch.Tensor) -> torch.Tensor:
+    return pred
