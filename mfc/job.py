@@ -40,7 +40,7 @@ class Trained:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One record an epoch: `epoch`, `train_loss`, `valid_loss`, the metrics, `seconds`, `lr`."""
+        """One record an epoch: `epoch`, `phase`, `train_loss`, `valid_loss`, the metrics, `time` in seconds, `lr`."""
         return [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
 
     @property
