@@ -13,6 +13,7 @@ epoch and the item, so an item's picture does not depend on the batch that it is
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,13 +24,15 @@ from torch import Tensor
 from mfc.runtime.data.batch_transforms import Pixels, normalize
 from mfc.runtime.data.buffers import BufferPool
 from mfc.runtime.data.color import Color, ColorMap
+from mfc.runtime.data.threads import run_each
 from mfc.runtime.data.warp import Geometric, Warp, for_device
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream, uniforms
 
-# Bytes of float32 pixels that a thread works on at a time on the CPU: they, their coordinates and the result
-# stay in the cache, and the C library serves such sizes from memory that was touched before.
-_CHUNK = 5 << 18
+# Numbers of images that a thread works on at a time on the CPU: they, their coordinates and the result stay in
+# the cache, and the C library serves such sizes from memory that was touched before.
+_PIECE = 5 << 16
+_SMALL = 1 << 15  # not worth sharing out; so thinks torch of its operations
 
 
 class BatchPipeline:
@@ -107,7 +110,9 @@ class BatchPipeline:
 
         on_cpu = images.device.type == "cpu"
         out = self._empty((count, channels, *size), images)
-        for level, rows in _chunks(levels, count, self._chunk(images, size)):
+
+        def work(piece: tuple[int, slice | Tensor]) -> None:
+            level, rows = piece
             part = images[rows]
             if homographies is not None:
                 # A copy even of float images: sampling jumps about, which is slow outside the cache.
@@ -121,6 +126,8 @@ class BatchPipeline:
                 done = torch.empty(part.shape, device=out.device)
                 self.color.apply(part, maps[rows], done)
                 out[rows] = done
+
+        run_each(work, _pieces(levels, count, self._piece(images, size)))
         for transform, u in zip(self.pixels, pixel_draws):
             out = transform(out, u)
         return out
@@ -147,14 +154,15 @@ class BatchPipeline:
         )
         return flat.view(count, height, width, channels).permute(0, 3, 1, 2) if last else flat.view(shape)
 
-    def _chunk(self, images: Tensor, size: tuple[int, int]) -> int:
+    def _piece(self, images: Tensor, size: tuple[int, int]) -> int:
         """How many items to work on at a time: on a GPU all of them."""
-        if images.device.type != "cpu":
-            return len(images)
-        channels, height, width = images.shape[1:]
-        bytes_each = 4 * channels * max(height * width, size[0] * size[1])
-        # Sampling gives each thread whole items: as many to every one.
-        return max(1, _CHUNK // bytes_each) * torch.get_num_threads()
+        count, channels, height, width = images.shape
+        numbers = channels * max(height * width, size[0] * size[1])
+        if images.device.type != "cpu" or count * numbers <= _SMALL:
+            return max(count, 1)
+        threads, most = torch.get_num_threads(), max(1, _PIECE // numbers)
+        rounds = math.ceil(count / (most * threads))
+        return math.ceil(count / (rounds * threads))  # as many to every thread
 
 
 def _flat(transforms: Iterable[Any]) -> Iterator[Any]:
@@ -186,14 +194,9 @@ def _stats(transforms: list[Any], channels: int) -> list[list[float]] | None:
     return found[0] if found else None
 
 
-def _chunks(levels: Tensor | None, count: int, step: int) -> Iterator[tuple[int, slice | Tensor]]:
+def _pieces(levels: Tensor | None, count: int, step: int) -> list[tuple[int, slice | Tensor]]:
     """Items to work on together: those of one level, at most `step` at a time."""
     kinds = [0] if levels is None else levels.unique().tolist()
-    if len(kinds) == 1:
-        for start in range(0, count, step):
-            yield kinds[0], slice(start, start + step)
-        return
-    assert levels is not None
-    for kind in kinds:
-        for rows in (levels == kind).nonzero()[:, 0].split(step):
-            yield kind, rows
+    if levels is None or len(kinds) <= 1:
+        return [(kind, slice(start, start + step)) for kind in kinds for start in range(0, count, step)]
+    return [(kind, rows) for kind in kinds for rows in (levels == kind).nonzero()[:, 0].split(step)]
