@@ -94,8 +94,8 @@ class zoom(Geometric):
     """Zooms about a random point.
 
     Args:
-        min_zoom: least factor; below 1 is out.
         max_zoom: greatest factor.
+        min_zoom: least factor; below 1 is out.
         p: probability.
         pad_mode: what is seen beyond the edges: the picture mirrored, its edge drawn out, or 0.
     """
@@ -104,13 +104,13 @@ class zoom(Geometric):
 
     def __init__(
         self,
-        min_zoom: Annotated[float, Range(above=0)] = 1.0,
         max_zoom: Annotated[float, Range(above=0)] = 1.1,
+        min_zoom: Annotated[float, Range(above=0)] = 1.0,
         p: Annotated[float, Range(0, 1)] = 0.5,
         pad_mode: Literal["reflection", "border", "zeros"] = "reflection",
     ) -> None:
         check_order("zoom", min_zoom=min_zoom, max_zoom=max_zoom)
-        self.min_zoom, self.max_zoom, self.p, self.pad_mode = min_zoom, max_zoom, p, pad_mode
+        self.max_zoom, self.min_zoom, self.p, self.pad_mode = max_zoom, min_zoom, p, pad_mode
 
     def matrix(self, u: Tensor, height: int, width: int) -> Tensor:
         factor = torch.where(u[:, 0] < self.p, between(self.min_zoom, self.max_zoom, u[:, 1]), 1.0)

@@ -282,7 +282,7 @@ def aug_transforms(
     if max_rotate:
         transforms.append(rotate(max_rotate, p_affine, pad_mode))
     if min_zoom < 1 or max_zoom > 1:
-        transforms.append(zoom(min_zoom, max_zoom, p_affine, pad_mode))
+        transforms.append(zoom(max_zoom, min_zoom, p_affine, pad_mode))
     if max_lighting:
         transforms += [brightness(max_lighting, p_lighting), contrast(max_lighting, p_lighting)]
     return transforms

@@ -45,7 +45,7 @@ def smooth(count, height, width) -> torch.Tensor:
 
 def everything() -> list:
     return [
-        flip(), dihedral(), warp(), rotate(20), zoom(0.9, 1.3), random_crop(20, padding=2), brightness(),
+        flip(), dihedral(), warp(), rotate(20), zoom(1.3, 0.9), random_crop(20, padding=2), brightness(),
         contrast(), saturation(0.4), hue(), normalize(imagenet_stats), erasing(max_count=2),
     ]  # fmt: skip
 

@@ -71,7 +71,7 @@ def test_rotation_is_about_the_middle_and_keeps_shapes():
 
 def test_zoom_keeps_its_point():
     draw = torch.tensor([[0.0, 1.0, 0.0, 1.0]]).double()
-    matrix = zoom(1, 2, p=1.0).matrix(draw, 40, 60)
+    matrix = zoom(2.0, p=1.0).matrix(draw, 40, 60)
     assert places(matrix, (-30, 20), (30, 20), (-30, -20)) == [(-30, 20), (0, 20), (-30, 0)]
 
 
@@ -151,8 +151,8 @@ def test_exact_transforms_together_equal_one_after_the_other(order, epoch):
     "chain",
     [
         [flip(), warp(p=1.0), rotate(p=1.0), zoom(p=1.0)],
-        [rotate(25, p=1.0), zoom(1.0, 1.5, p=1.0)],
-        [zoom(1.2, 1.5, p=1.0), random_resized_crop(80, 0.6)],
+        [rotate(25, p=1.0), zoom(1.5, p=1.0)],
+        [zoom(1.5, 1.2, p=1.0), random_resized_crop(80, 0.6)],
         [random_crop(100, padding=0), warp(0.3, p=1.0)],
     ],
 )

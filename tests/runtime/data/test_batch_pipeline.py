@@ -195,7 +195,7 @@ def test_shape_rules_say_what_comes_out():
         ("R0152", lambda: pipeline(normalize(cifar_stats), normalize(cifar_stats))),
         ("R0152", lambda: normalize([[0.5], [0.0]])),
         ("R0152", lambda: normalize([[0.5, 0.5], [1.0]])),
-        ("R0152", lambda: zoom(1.5, 1.2)),
+        ("R0152", lambda: zoom(1.2, 1.5)),
         ("R0152", lambda: erasing(sl=0.5, sh=0.3)),
         ("R0152", lambda: random_resized_crop(8, min_ratio=2.0, max_ratio=1.0)),
         ("R0152", lambda: random_resized_crop(8, 0.5, max_scale=0.3)),
