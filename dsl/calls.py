@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
+from mfc.dsl.node import node
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 EXPRESSIONS = get_args(Expr)
 
 
-@dataclass(frozen=True)
+@node
 class Slot:
     """One parameter of what is called. `default` is a value, or an expression of the language; one that is `named`
     is not given by its position."""
@@ -31,7 +30,7 @@ class Slot:
     named: bool = False
 
 
-@dataclass(frozen=True)
+@node
 class Signature:
     """What a call may be given: `others` is the type of arguments by any other name, where those are taken."""
 
@@ -39,7 +38,7 @@ class Signature:
     slots: Sequence[Slot]
     others: Type | None = None
 
-    @cached_property
+    @property
     def positional(self) -> list[Slot]:
         return [slot for slot in self.slots if not slot.named]
 
@@ -47,7 +46,7 @@ class Signature:
         return next((slot for slot in self.slots if slot.name == name), None)
 
 
-@dataclass(frozen=True)
+@node
 class Bound:
     """The arguments of a call with defaults filled in, and where those that were written stand."""
 

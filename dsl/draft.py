@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mfc.dsl import ir
+from mfc.dsl.node import node
 
 
 @dataclass(eq=False)
@@ -36,7 +37,7 @@ class Draft:
     path: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class Place:
     """A child at its place: `how` is run, branch (into `slot`) or define."""
 
@@ -45,7 +46,7 @@ class Place:
     slot: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class Reuse:
     """A use of a module that stands elsewhere."""
 

@@ -14,6 +14,7 @@ from mfc.dsl import ir, shapes
 from mfc.dsl.draft import Draft, DraftLayer, Place, Reuse, finish, groups
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lower import lower
+from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import LimitReached, Scope
@@ -44,7 +45,7 @@ STATEMENTS = (*JOINS, "from", "apply")
 MAX_LAYERS = 5_000
 
 
-@dataclass(frozen=True)
+@node
 class LayerRecord:
     """A layer as it stands in a model, for tables, hints and hovers."""
 
@@ -58,7 +59,7 @@ class LayerRecord:
         return self.layer.path
 
 
-@dataclass(frozen=True)
+@node
 class Obligation:
     """A condition between sizes that can't be decided before the data was read."""
 
@@ -66,7 +67,7 @@ class Obligation:
     span: Span
 
 
-@dataclass(frozen=True)
+@node
 class Elaborated:
     """A model for one input shape: `b c h w` and the like, with symbols for what is known later."""
 

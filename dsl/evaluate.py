@@ -14,7 +14,7 @@ from mfc.dsl import want as wanted
 from mfc.dsl.callables import Calls
 from mfc.dsl.dims import Dim, TooLarge
 from mfc.dsl.operators import COMPARISONS, operate
-from mfc.dsl.scope import Scope
+from mfc.dsl.scope import Scope, make_list
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
     Attribute,
@@ -50,7 +50,7 @@ class Evaluator(Calls):
             return Unknown(want)
         problem = want.accepts(value)
         if problem is None:
-            return wanted.as_wanted(value, want)
+            return as_wanted(value, want)
         inner = wanted.item(want)
         if (
             isinstance(value, list)
@@ -231,3 +231,12 @@ class Evaluator(Calls):
         if left is None:
             return right if right is (expr.op == "or") else Unknown(BOOL)
         return Unknown(BOOL) if right is None else right
+
+
+def as_wanted(value: Any, want: Type) -> Any:
+    """A value that fits a type in the form that the type means: 25 where a `float` is wanted is 25.0."""
+    if isinstance(value, list) and (of := wanted.item(want)) is not None and wanted.numeric(of):
+        return make_list(as_wanted(v, of) for v in value)
+    if type(value) is int and wanted.numeric(want):
+        return float(value)
+    return value

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, TypeAlias
 
+from mfc.dsl.node import record
 
-@dataclass(frozen=True)
+
+@record
 class Call:
     """A component and its arguments, ready to be built.
 
@@ -21,7 +23,7 @@ class Call:
     args: Mapping[str, Value] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@record
 class Trained:
     """What a train stage leaves behind: its weights, one group of them, or its whole model."""
 
@@ -29,7 +31,7 @@ class Trained:
     group: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Fact:
     """A number that is known only once data was read, such as `cifar.classes`."""
 
@@ -42,7 +44,7 @@ Value: TypeAlias = "bool | int | float | str | list[Value] | Call | Trained | Fa
 # ── models ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@record
 class Layer:
     """One module. `passes` maps extra parameters of its `forward` to slots; `tie` is the path of the module
     whose weight it shares."""
@@ -53,7 +55,7 @@ class Layer:
     tie: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Stack:
     """A named part of a model: steps that run in order, each on the current tensor.
 
@@ -70,28 +72,28 @@ class Stack:
     )  # a block's tensor parameters -> slots of the caller
 
 
-@dataclass(frozen=True)
+@record
 class Run:
     """current = child(current)"""
 
     child: Layer | Stack
 
 
-@dataclass(frozen=True)
+@record
 class Keep:
     """slots[slot] = current (`let s = x`)"""
 
     slot: str
 
 
-@dataclass(frozen=True)
+@record
 class Load:
     """current = slots[slot] (`from(s)`)"""
 
     slot: str
 
 
-@dataclass(frozen=True)
+@record
 class Branch:
     """slots[slot] = child(current); current stays (`let s = branch { }`)"""
 
@@ -99,21 +101,21 @@ class Branch:
     child: Stack
 
 
-@dataclass(frozen=True)
+@record
 class Define:
     """Builds a module that `Apply` uses (`let f = module { }`); current stays."""
 
     child: Stack
 
 
-@dataclass(frozen=True)
+@record
 class Apply:
     """current = module(current), for a module defined before at `path` from the model's root, such as `"body.f"`."""
 
     path: str
 
 
-@dataclass(frozen=True)
+@record
 class Join:
     """current = op(current, *slots); `op` is add, sub, mul, concat (over dim 1) or matmul."""
 
@@ -127,7 +129,7 @@ Step: TypeAlias = Run | Keep | Load | Branch | Define | Apply | Join
 # ── stages ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
+@record
 class Stage:
     """A unit of work with a result of its own in the store.
 
@@ -144,7 +146,7 @@ class Stage:
     code: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """The stages of a spec in an order in which they can run.
 

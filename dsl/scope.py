@@ -68,7 +68,7 @@ class Budget:
 
     def chain(self, span: Span) -> tuple[tuple[Span, str], ...]:
         """The open calls as labels, innermost first, without `span` itself; of a call that repeats, one."""
-        distinct = {(at.source, at.start): (at, what) for what, at in self.calls if at != span}
+        distinct = {(at.source, at.start): (at, what) for what, at in self.calls if at is not span}
         return tuple(reversed([*distinct.values()][-4:]))
 
     def leave(self) -> None:

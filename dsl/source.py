@@ -6,6 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
+from mfc.dsl.node import node
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -34,7 +36,7 @@ class Source:
         return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Span:
     """A piece of a source: `start` is its first code point, `end` the one after its last."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mfc.dsl.node import node
 from mfc.dsl.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Name:
     """An identifier where it names something; also a reference to it as an expression."""
 
@@ -22,7 +23,7 @@ class Name:
 # ── expressions ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Literal:
     """A number, string, `true`, `false` or `none`."""
 
@@ -30,13 +31,13 @@ class Literal:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ListExpr:
     items: tuple[Expr, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Comprehension:
     """`[body for names in iterable if condition]`"""
 
@@ -47,7 +48,7 @@ class Comprehension:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Argument:
     """One argument of a call; `name` is None for a positional one."""
 
@@ -56,28 +57,28 @@ class Argument:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class CallExpr:
     callee: Expr
     arguments: tuple[Argument, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Attribute:
     value: Expr
     name: Name
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Index:
     value: Expr
     index: Expr
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Unary:
     """`-x` or `not x`"""
 
@@ -86,7 +87,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Binary:
     """`+ - * / // % **`, comparisons (`== != < <= > >= in`), `and`, `or`"""
 
@@ -96,7 +97,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class IfExpr:
     """`if condition then yes else no`"""
 
@@ -106,7 +107,7 @@ class IfExpr:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Missing:
     """An expression that could not be read; its error is already reported."""
 
@@ -130,7 +131,7 @@ Expr: TypeAlias = (
 # ── types of params ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TypeExpr:
     """`int`, `list(float)`, `choice(a, "b")`: a name and its arguments (types for list, literals for choice)."""
 
@@ -139,7 +140,7 @@ class TypeExpr:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Domain:
     """`lo..hi`, closed at both ends, or `log(lo, hi)`"""
 
@@ -149,7 +150,7 @@ class Domain:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Parameter:
     """A parameter of a declaration."""
 
@@ -162,7 +163,7 @@ class Parameter:
 # ── statements of bodies ────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class FieldStmt:
     """`name = value` in a data, train, evaluate, export body, or in a model (`input = image(3, 224, 224)`)."""
 
@@ -171,7 +172,7 @@ class FieldStmt:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Phase:
     """`phase name { fields }` in a train body."""
 
@@ -180,7 +181,7 @@ class Phase:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class LayerStmt:
     """A call used as a statement: a layer, a block, `add(s)`, `from(s)`, `apply(f)`."""
 
@@ -188,7 +189,7 @@ class LayerStmt:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class LetStmt:
     """`let name = value`, at the top of a file or in a body."""
 
@@ -198,7 +199,7 @@ class LetStmt:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BranchStmt:
     """`let name = branch { }` or `let name = module { }`; `kind` says which."""
 
@@ -208,7 +209,7 @@ class BranchStmt:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class IfStmt:
     condition: Expr
     yes: tuple[Stmt, ...]
@@ -216,7 +217,7 @@ class IfStmt:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ForStmt:
     names: tuple[Name, ...]
     iterable: Expr
@@ -224,7 +225,7 @@ class ForStmt:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class GroupStmt:
     """`group name { layers }`"""
 
@@ -238,7 +239,7 @@ Stmt: TypeAlias = FieldStmt | Phase | LayerStmt | LetStmt | BranchStmt | IfStmt 
 # ── declarations ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Import:
     """`import "file.mfs" (a, b)` or, with `use`, `use "file.py" (a, b)`; `names` is empty where none are listed."""
 
@@ -248,7 +249,7 @@ class Import:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Language:
     """`language 1`"""
 
@@ -256,7 +257,7 @@ class Language:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Param:
     """`param name: type = default in domain`"""
 
@@ -268,7 +269,7 @@ class Param:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class DataType:
     """One side of `image -> category`: a name with arguments (`next_token(seq_len = 72)`), or several named
     ones (`(photo: image, facts: table)`) in `parts`."""
@@ -279,7 +280,7 @@ class DataType:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class DataDecl:
     """`data name(params): input -> target { fields }`"""
 
@@ -292,7 +293,7 @@ class DataDecl:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ValueDecl:
     """`KIND name(params) = value` where KIND is tokenizer, optimizer or model."""
 
@@ -304,7 +305,7 @@ class ValueDecl:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BodyDecl:
     """`KIND name(params) { body }` where KIND is block, model, train, evaluate or export. `params` is None
     where no parentheses were written."""
@@ -317,7 +318,7 @@ class BodyDecl:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BrokenDecl:
     """A declaration that could not be read. Its name, where there is one, is known and not reported again."""
 
@@ -330,7 +331,7 @@ class BrokenDecl:
 Decl: TypeAlias = Import | Language | Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Comment:
     """`# text` or `## text`, with its marks."""
 

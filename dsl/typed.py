@@ -8,13 +8,14 @@ from typing import Any
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import Expr
 from mfc.dsl.values import Instance, Shape
 
 
-@dataclass(frozen=True)
+@node
 class Fields:
     """The fields of one body: a value for every field of its kind, and where those that were written stand."""
 
@@ -34,7 +35,7 @@ class Fields:
         return items[position].span if position < len(items) else self.span(name, otherwise)
 
 
-@dataclass(frozen=True)
+@node
 class DataInfo:
     """A data block: `batch` is the shape of a batch of inputs (`b c h w`), None where it is not known;
     `classes` is the number of classes, a symbol before the data was read."""
@@ -50,14 +51,14 @@ class DataInfo:
     """What each transform makes of an item, for hints."""
 
 
-@dataclass(frozen=True)
+@node
 class PhaseInfo:
     name: str
     fields: Fields
     span: Span
 
 
-@dataclass(frozen=True)
+@node
 class TrainInfo:
     """A training recipe with its data and its model for that data."""
 

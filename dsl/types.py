@@ -369,8 +369,10 @@ ANY, INT, FLOAT, BOOL, STRING, PATH, NONE = (
 
 def union(members: list[Type]) -> Type:
     """The union of some types, flat and without repetition; of one type, that type."""
-    flat = dict.fromkeys(part for member in members for part in _parts(member))
-    return next(iter(flat)) if len(flat) == 1 else Union(tuple(flat))
+    flat = {
+        repr(part): part for member in members for part in _parts(member)
+    }  # 1 and True are equal, but not the same
+    return next(iter(flat.values())) if len(flat) == 1 else Union(tuple(flat.values()))
 
 
 def of_kind(*kinds: str) -> Type:

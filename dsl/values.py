@@ -7,11 +7,11 @@ that is known only once data was read is a `mfc.dsl.dims.Dim`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mfc.dsl.component import Component
 from mfc.dsl.dims import Dim
+from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.types import Unknown
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Shape: TypeAlias = "tuple[int | Dim, ...]"
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class ComponentValue:
     """A component with its arguments: those written, and the defaults of the others."""
 
@@ -37,7 +37,7 @@ class ComponentValue:
         return self.info.kind
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class Uncalled:
     """A component, function or declaration with parameters that is named but not called."""
 
@@ -46,7 +46,7 @@ class Uncalled:
     span: Span
 
 
-@dataclass(frozen=True)
+@node
 class Instance:
     """A declaration with the arguments of its parameters. Equal ones are the same thing, built once."""
 
@@ -70,7 +70,7 @@ class Instance:
         return isinstance(other, Instance) and other.declared is self.declared and other.name == self.name
 
 
-@dataclass(frozen=True)
+@node
 class Part:
     """`pets.train`, `.valid`, `.test` or `.all`: a part of a data block."""
 
@@ -79,7 +79,7 @@ class Part:
     kind: str = "part"
 
 
-@dataclass(frozen=True)
+@node
 class Weights:
     """`pretrain.encoder`: the trained weights of one group of a model."""
 
@@ -88,7 +88,7 @@ class Weights:
     kind: str = "initializer"
 
 
-@dataclass(frozen=True)
+@node
 class History:
     """`fit.history`: what a training recorded."""
 
@@ -96,7 +96,7 @@ class History:
     kind: str = "history"
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class Current:
     """`x`: the tensor before the layer at this point; its shape is None where it is not known."""
 
@@ -104,7 +104,7 @@ class Current:
     kind: str = "tensor"
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class Kept:
     """A tensor that was kept with `let s = x` or `let s = branch { }`."""
 
@@ -113,7 +113,7 @@ class Kept:
     kind: str = "tensor"
 
 
-@dataclass(frozen=True, eq=False)
+@node
 class SharedModule:
     """A module that was built once with `let f = module { }`, to be applied or tied to; `draft` is its stack."""
 

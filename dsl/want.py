@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
-from mfc.dsl.scope import make_list
 from mfc.dsl.types import STANDS_FOR, Choice, Kind, ListOf, Number, Type, Union
 
 
@@ -30,15 +28,6 @@ def words(want: Type) -> tuple[str, ...]:
     """The choices that may be written as bare names."""
     choices = [v for member in members(want) if isinstance(member, Choice) for v in member.values]
     return tuple(v for v in choices if isinstance(v, str))
-
-
-def as_wanted(value: Any, want: Type) -> Any:
-    """A value that fits a type in the form that the type means: 25 where a `float` is wanted is 25.0."""
-    if isinstance(value, list) and (of := item(want)) is not None and numeric(of):
-        return make_list(as_wanted(v, of) for v in value)
-    if type(value) is int and numeric(want):
-        return float(value)
-    return value
 
 
 def numeric(want: Type) -> bool:
