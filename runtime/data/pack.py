@@ -12,8 +12,9 @@ import os
 import random
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
@@ -74,7 +75,8 @@ def pack(
     """
     file = folder / "images.npy"
     rows = _decode(source, paths, pipeline(transforms, training=False), workers)
-    with writes(file), open(file, "wb") as out:
+    # Closed here, not when it is collected: that may be in any thread, where to wait for the pool is a deadlock.
+    with closing(rows), writes(file), open(file, "wb") as out:
         skipped = _write(out, folder, rows, len(paths), on_error, progress)
     if skipped:
         are = "are" if len(skipped) > 1 else "is"
@@ -120,7 +122,7 @@ def _write(
 
 def _decode(
     source: Any, paths: Sequence[str], transforms: Sequence[Any], workers: int | None
-) -> Iterator[tuple[str, np.ndarray | RunError]]:
+) -> Generator[tuple[str, np.ndarray | RunError], None, None]:
     """Items with their pixels, or with what is wrong, in order."""
 
     def chunk(start: int) -> list[tuple[str, np.ndarray | RunError]]:
