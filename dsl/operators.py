@@ -79,9 +79,14 @@ def _contains(items: Any, value: Any) -> Any:
 
 
 def _compare(op: str, left: Any, right: Any) -> Any:
-    words = isinstance(left, str) and isinstance(right, str)
-    if not words and not (_is_number(left) and _is_number(right)):
+    if isinstance(left, str) and isinstance(right, str):
+        return COMPARISONS[op](left, right)
+    if not (_is_number(left) and _is_number(right)):
         raise TypeError
+    return _compare_numbers(op, left, right)
+
+
+def _compare_numbers(op: str, left: Any, right: Any) -> Any:
     if isinstance(left, Dim) or isinstance(right, Dim):
         known = compare(op, left, right)
         return Unknown(BOOL) if known is None else known

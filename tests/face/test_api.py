@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -151,7 +152,7 @@ def test_build(folder: Path) -> None:
         "head.linear.weight": [10, 8],
         "head.linear.bias": [10],
     }
-    dls = job.build("digits")
+    dls: Any = job.build("digits")
     batch = next(iter(dls.train))
     assert batch.x.shape == (256, 1, 8, 8) and batch.y.shape == (256,)
     assert dls.vocab == [str(digit) for digit in range(10)]
