@@ -201,4 +201,6 @@ class Together:
         self.schedules = list(schedules)
 
     def values(self, position: float, group: int, groups: int) -> dict[str, float]:
-        return {k: v for schedule in self.schedules for k, v in schedule.values(position, group, groups).items()}
+        return {
+            k: v for schedule in self.schedules for k, v in schedule.values(position, group, groups).items()
+        }

@@ -325,14 +325,14 @@ def test_joins(op, shapes, out):
 @pytest.mark.parametrize(
     "op, shapes, reason",
     [
-        ("add", [(b, 64, h, w), (b, 128, h, w)], "channels 64 and 128 differ: (b, 64, h, w) and (b, 128, h, w)"),  # noqa: E501
+        ("add", [(b, 64, h, w), (b, 128, h, w)], "channels 64 and 128 differ: (b, 64, h, w) and (b, 128, h, w)"),
         ("add", [(b, 64, 7, 8), (b, 64, 7, 4)], "width 8 and 4 differ: (b, 64, 7, 8) and (b, 64, 7, 4)"),
         ("mul", [(b, 10), (b, 9)], "features 10 and 9 differ: (b, 10) and (b, 9)"),
         ("sub", [(b, 10), (b, 10, 1)], "2 dims and 3 dims: (b, 10) and (b, 10, 1)"),
         ("concat", [(b, 3, 7), (b, 4, 8)], "dim 2 7 and 8 differ: (b, 3, 7) and (b, 4, 8)"),
         ("concat", [(b,), (b,)], "expected at least 2 dims (b c), got 1 (b)"),
         ("matmul", [(b, 3), (b, 3)], "expected at least 3 dims (b n k), got 2 (b, 3)"),
-        ("matmul", [(b, 5, 3), (b, 4, 7)], "the last dim 3 and the last but one 4 differ: (b, 5, 3) and (b, 4, 7)"),  # noqa: E501
+        ("matmul", [(b, 5, 3), (b, 4, 7)], "the last dim 3 and the last but one 4 differ: (b, 5, 3) and (b, 4, 7)"),
         ("matmul", [(b, 2, 5, 3), (b, 4, 3, 7)], "channels 2 and 4 differ: (b, 2, 5, 3) and (b, 4, 3, 7)"),
     ],
 )  # fmt: skip

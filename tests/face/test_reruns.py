@@ -1,4 +1,4 @@
-"""What runs again after an edit: a table of edits with the stages that they make stale, kept in `outputs/reruns.out`."""
+"""What runs again after an edit: a table of edits with the stages that they make stale, in `outputs/reruns.out`."""
 
 from __future__ import annotations
 
