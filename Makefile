@@ -36,10 +36,12 @@ pytest: $(VENV)/installed-dev
 
 # Writes the results of golden cases anew; read the difference before you commit it.
 goldens: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/docs --update $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/docs tests/face --update $(PYTEST_ARGS)
 
+# Those benchmarks that need neither data nor other libraries; make bench BENCH=walk for one of them.
+BENCH ?= parse check caches walk optimizer batch_transforms loop_overhead
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks
+	@set -e; for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
 
 # The suite against the wheel as a user installs it, from a folder that holds the tests and none of the package.
 WHEEL := build/wheel
