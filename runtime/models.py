@@ -18,6 +18,7 @@ from mfc.dsl import ir
 from mfc.runtime.build import build
 from mfc.runtime.errors import RunError
 from mfc.runtime.layers.activation import GeneralRelu
+from mfc.runtime.layers.conv import Conv2d
 from mfc.runtime.layers.norm import batchnorm
 from mfc.runtime.streams import Stream
 
@@ -35,7 +36,7 @@ IN_PLACE = (nn.ReLU, nn.LeakyReLU, GeneralRelu)
 """Layers that may overwrite what comes in, which saves memory and time, where nothing else needs it."""
 
 FRESH = frozenset(
-    (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, batchnorm, nn.InstanceNorm2d,
+    (nn.Conv1d, nn.Conv2d, Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, batchnorm, nn.InstanceNorm2d,
      nn.GroupNorm, nn.LayerNorm)
 )  # fmt: skip
 """Layers whose result is new memory that their backward pass does not read."""

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.profiler import profile
 
 from mfc.runtime.layers.activation import gelu, mish, relu, selu, silu
 from mfc.runtime.layers.attention import self_attention, squeeze_excite
@@ -28,7 +31,6 @@ def _seed():
     "module, kind",
     [
         (conv1d(4, 6), nn.Conv1d),
-        (conv2d(4, 6), nn.Conv2d),
         (tconv2d(4, 6), nn.ConvTranspose2d),
         (linear(4, 6), nn.Linear),
         (avg_pool(), nn.AvgPool2d),
@@ -48,8 +50,9 @@ def test_layers_are_torchs_own_modules(module, kind):
     assert type(module) is kind
 
 
-def test_batchnorm_counts_as_torchs():
+def test_layers_of_our_own_count_as_torchs():
     assert isinstance(batchnorm(4), nn.BatchNorm2d)
+    assert isinstance(conv2d(4, 6), nn.Conv2d)
 
 
 def test_padding_of_a_convolution_keeps_the_size():
@@ -67,6 +70,57 @@ def test_convolution_arguments_arrive():
     expected = F.conv_transpose2d(x, transposed.weight, stride=2, padding=1, output_padding=1, groups=2)
     assert torch.equal(transposed(x), expected)
     assert tconv2d(4, 8, 4, 2, 1)(x).shape == (1, 8, 10, 10)
+
+
+sides = st.integers(1, 3)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 3), sides, sides), st.sampled_from([1, 2, 3, 5, 7]),
+    st.integers(1, 3), st.integers(0, 3), st.integers(1, 2), st.booleans(),
+)  # fmt: skip
+def test_convolution_of_tiny_images_is_torchs(shape, ks, stride, padding, dilation, bias):
+    """Forwards and backwards, whether it is computed as a matrix product or not."""
+    torch.manual_seed(0)
+    try:
+        ours = conv2d(shape[1], 4, ks, stride, padding, dilation, bias=bias).double()
+        theirs = nn.Conv2d(shape[1], 4, ks, stride, padding, dilation, bias=bias).double()
+        theirs.load_state_dict(ours.state_dict())
+        x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        expected = theirs(x)
+    except RuntimeError:  # the kernel does not fit
+        return
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), expected)
+    out = ours(x)
+    torch.testing.assert_close(out, expected)
+    upstream = torch.randn_like(out)
+    for a, b in zip(
+        torch.autograd.grad(out, [x, *ours.parameters()], upstream),
+        torch.autograd.grad(expected, [x, *theirs.parameters()], upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+def test_convolution_of_tiny_images_is_one_product():
+    """Where it pays: on real tensors, for batches that are large enough."""
+    module = conv2d(8, 8)
+    for shape, product in (
+        ((8, 8, 1, 1), True),
+        ((7, 8, 1, 1), False),
+        ((32, 8, 2, 2), True),
+        ((99, 8, 3, 2), False),
+    ):
+        with profile() as profiled:
+            module(torch.randn(shape))
+        assert any("conv" in event.key for event in profiled.key_averages()) is not product
+    traced = torch.export.export(module, (torch.randn(32, 8, 1, 1),))
+    assert "convolution" in str(traced.graph) or "conv2d" in str(traced.graph)
+    assert module(torch.randn(8, 1, 1)).shape == (8, 1, 1)
+    last = torch.randn(32, 8, 2, 2).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(module(last), F.conv2d(last, module.weight, module.bias, padding=1))
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 3, 2), (5, 4, 3, 2, 2)])
