@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from mfc.dsl.dims import Dim, Size, TooLarge, compare, substitute
@@ -42,7 +43,7 @@ class Condition:
     def decide(self, facts: Mapping[str, Size] | None = None) -> bool | None:
         """Whether it holds, with what is known by now; None where that is still open."""
         try:
-            return _decide(self.test, facts or {})
+            return decide(self.test, facts or {})
         except ZeroDivisionError:
             return False
         except TooLarge:
@@ -55,12 +56,13 @@ class Condition:
         )
 
 
-def _decide(test: Relation | bool, facts: Mapping[str, Size]) -> bool | None:
+def decide(test: Relation | bool, facts: Mapping[str, Size] = MappingProxyType({})) -> bool | None:
+    """Whether a test holds, with what is known by now; None where that is still open."""
     if isinstance(test, bool):
         return test
     if test.op not in ("and", "or"):
         return compare(test.op, substitute(test.left, facts), substitute(test.right, facts))
-    left, right = _decide(test.left, facts), _decide(test.right, facts)
+    left, right = decide(test.left, facts), decide(test.right, facts)
     settling = test.op == "or"
     if left is settling or right is settling:
         return settling

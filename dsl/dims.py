@@ -200,6 +200,8 @@ class Dim:
 
 def equal(a: Size, b: Size) -> bool | None:
     """Whether two sizes are equal; None where that depends on what is not known."""
+    if a is b:
+        return True
     difference = a - b
     if isinstance(difference, int):
         return difference == 0
@@ -213,6 +215,11 @@ def equal(a: Size, b: Size) -> bool | None:
 
 def at_most(a: Size, b: Size) -> bool | None:
     """Whether `a <= b`; None where that depends on what is not known."""
+    (least_a, most_a), (least_b, most_b) = bounds(a), bounds(b)
+    if most_a <= least_b:
+        return True
+    if least_a > most_b or isinstance(a, int) or isinstance(b, int):
+        return False if least_a > most_b else None
     low, high = bounds(b - a)
     return True if low >= 0 else False if high < 0 else None
 

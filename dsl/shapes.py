@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from mfc.dsl.conditions import Condition, Mismatch, Relation
-from mfc.dsl.dims import LARGEST, Dim, Size, TooLarge, is_varying, maximum, minimum, product
+from mfc.dsl.conditions import Condition, Mismatch, Relation, decide
+from mfc.dsl.dims import LARGEST, Dim, Size, TooLarge, at_most, is_varying, maximum, minimum, product
 from mfc.dsl.rules import (
     COMPARISONS,
     Binary,
@@ -160,8 +160,10 @@ class _Scope:
         self.require(Condition(Relation("==", a, b), f"{a} == {b}", failure, {"a": a, "b": b}))
 
     def require_where(self, where: Expr) -> None:
-        values, text = self.values(where), f"`{self.rule.source(where)}`"
-        self.require(Condition(self.test(where), text, f"{text} does not hold{_where(values)}", values))
+        test = self.test(where)
+        if not decide(test):
+            values, text = self.values(where), f"`{self.rule.source(where)}`"
+            self.require(Condition(test, text, f"{text} does not hold{_where(values)}", values))
 
     # ── values ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,7 +174,8 @@ class _Scope:
         size = self.size(item)
         if isinstance(size, int) and size > LARGEST:
             raise TooLarge(f"a size above {LARGEST}")
-        if isinstance(item, Call | Binary) or (isinstance(item, Name) and item.name not in self.dims):
+        of_input = isinstance(item, Name) and item.name in self.dims
+        if not of_input and not at_most(1, size):
             values, text = self.values(item), f"`{self.rule.source(item)}`"
             failure = f"{text} would be {{result}}{_where(values)}"
             self.require(
