@@ -8,7 +8,7 @@
     run["fit"].history
 
 Components of one's own are written with the decorators here (`mfc.layer`, `mfc.loss`, ...), `mfc.In` and
-`mfc.Range`; see `mfc.runtime.component`.
+`mfc.Range`; see `mfc.runtime.component`. Batch transforms extend `mfc.Geometric`, `mfc.Color` or `mfc.Pixels`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mfc.job import Trained as Trained
     from mfc.runtime.component import In as In
     from mfc.runtime.component import Range as Range
+    from mfc.runtime.data.batch_transforms import Pixels as Pixels
+    from mfc.runtime.data.color import Color as Color
+    from mfc.runtime.data.color import scale_and_shift as scale_and_shift
+    from mfc.runtime.data.warp import Geometric as Geometric
     from mfc.runtime.errors import RunError as RunError
     from mfc.runtime.errors import RunInterrupted as RunInterrupted
     from mfc.spec import Spec as Spec
@@ -31,8 +35,11 @@ if TYPE_CHECKING:
     from mfc.spec import load as load
 
 _HOMES = {
+    "Color": "mfc.runtime.data.color",
     "Diagnostic": "mfc.dsl.diagnostics",
+    "Geometric": "mfc.runtime.data.warp",
     "Job": "mfc.job",
+    "Pixels": "mfc.runtime.data.batch_transforms",
     "Run": "mfc.job",
     "RunError": "mfc.runtime.errors",
     "RunInterrupted": "mfc.runtime.errors",
@@ -40,6 +47,7 @@ _HOMES = {
     "SpecError": "mfc.spec",
     "Trained": "mfc.job",
     "load": "mfc.spec",
+    "scale_and_shift": "mfc.runtime.data.color",
 }
 
 

@@ -59,7 +59,6 @@ import torch
 from torch import nn
 
 import mfc
-from mfc.runtime.data.batch_transforms import Pixels
 from mfc.runtime.training.events import Callback
 
 Path("imported").touch()
@@ -88,7 +87,7 @@ def spread_loss(weight: Annotated[float, mfc.Range(0)] = 0.0):
 
 
 @mfc.batch_transform()
-class tilt(Pixels):
+class tilt(mfc.Pixels):
     """Adds a brightness that grows from left to right; only in training."""
 
     draws = 1
