@@ -72,6 +72,13 @@ class Stack(nn.Module):
                 x = JOINS[step.op]([x, *(slots[slot] for slot in step.slots)])
         return x
 
+    def train(self, mode: bool = True) -> Stack:
+        """As in torch, but not stopped by a block that is called `training`."""
+        self.__dict__["training"] = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
     def _run(self, child: ir.Layer | ir.Stack, x: torch.Tensor, slots: Slots) -> torch.Tensor:
         module = self._modules[child.name]
         assert module is not None

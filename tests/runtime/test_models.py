@@ -344,7 +344,7 @@ def test_an_activation_of_the_users_own_is_kept_from_overwriting(tmp_path):
 
 
 def test_blocks_may_have_any_name():
-    names = ["train", "double", "forward", "steps", "group", "applied", "weight"]
+    names = ["train", "double", "forward", "steps", "group", "applied", "weight", "training"]
     model = built(*(stack(name, linear()) for name in names))
     assert list(model.state_dict()) == [f"{n}.linear.{p}" for n in names for p in ("weight", "bias")]
     x = torch.randn(2, 3)
