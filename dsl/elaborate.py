@@ -60,14 +60,6 @@ class LayerRecord:
 
 
 @node
-class Obligation:
-    """A condition between sizes that can't be decided before the data was read."""
-
-    text: str
-    span: Span
-
-
-@node
 class Elaborated:
     """A model for one input shape: `b c h w` and the like, with symbols for what is known later."""
 
@@ -76,7 +68,6 @@ class Elaborated:
     out: Shape | None
     groups: tuple[str, ...]
     layers: tuple[LayerRecord, ...]
-    obligations: tuple[Obligation, ...]
 
 
 @dataclass
@@ -94,7 +85,6 @@ class Elaborator:
 
     evaluator: Evaluator
     layers: list[LayerRecord] = field(default_factory=list)
-    obligations: list[Obligation] = field(default_factory=list)
     _slots: int = 0
     _shared: dict[Any, Draft] = field(default_factory=dict)
     _bodies: dict[int, tuple[Sequence[Stmt], Scope]] = field(default_factory=dict)
@@ -109,7 +99,7 @@ class Elaborator:
             return None
         stack = finish(here.stack, "")
         named = tuple(group.path for group in groups(here.stack))
-        return Elaborated(stack, shape, here.shape, named, tuple(self.layers), tuple(self.obligations))
+        return Elaborated(stack, shape, here.shape, named, tuple(self.layers))
 
     def check_body(self, declared: Declared, scope: Scope) -> None:
         """Looks into a body whose arguments and input are not known."""
@@ -375,7 +365,6 @@ class Elaborator:
             self.mismatch("E0402", span, f"`{op}` can't join {shown}", str(error))
             return
         here.shape = joined.out
-        self.oblige(joined.obligations, span)
 
     def apply(self, shared: SharedModule, here: _Here) -> None:
         """Uses a module that was defined before; its layers are built once, its shapes are followed at each use."""
@@ -430,10 +419,6 @@ class Elaborator:
         for parameter in value.info.parameters:
             if parameter.is_in:
                 args[parameter.name] = applied.bound[parameter.name]
-        self.oblige(applied.obligations, span)
-
-    def oblige(self, conditions: Sequence[Any], span: Span) -> None:
-        self.obligations += [Obligation(str(condition), span) for condition in conditions]
 
     def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
         chain = self.evaluator.budget.chain(span)

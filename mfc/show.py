@@ -130,9 +130,17 @@ def show_layers(rows: Sequence[LayerRow]) -> str:
 
 
 def show_data(job: Job, name: str) -> str:
-    """The parts of a data block, its classes, and a batch as the model gets it."""
+    """What each step makes of an item or batch, the parts of a data block, its classes, and a batch as the model
+    gets it."""
     dls: Any = job.build(name)
-    lines = [f"train  {len(dls.items.train):,} items", f"valid  {len(dls.items.valid):,} items"]
+    data = next(info for i, info in job.spec.compiled.checked.data.items() if i.name == name)
+    steps = [(step, " ".join(map(str, shape))) for step, _, shape in data.shapes]
+    lines = [
+        table([("step", "gives"), *steps]),
+        "",
+        f"train  {len(dls.items.train):,} items",
+        f"valid  {len(dls.items.valid):,} items",
+    ]
     if dls.vocab:
         counts = dls.items.facts()["train.class_counts"]
         shown = [f"{label} ({count:,})" for label, count in zip(dls.vocab, counts)]
