@@ -46,11 +46,12 @@ WATCHING = (
 """What only keeps, shows or reports, and decides no result: its code is in no stage's key."""
 
 
-@dataclass(frozen=True)
 class NotRunnable(Exception):
     """A declaration that checks, and that this version can't run: `what` names it."""
 
-    what: str
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 def plan(
