@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import mfc
 from mfc.dsl import elaborate, parse, resolve, scan, scope
@@ -49,6 +51,15 @@ def test_the_readme_shows_a_mistake_as_it_is_reported(
     Path("digits.mfs").write_text(text.replace("rotate(10)", "rotat(10)"))
     (shown,) = (block for block in blocks("README.md", "") if "error[" in block)
     assert [render(d).strip() for d in mfc.load("digits.mfs").diagnostics] == [shown.strip()]
+
+
+def test_the_layer_in_the_reference_works(tmp_path: Path) -> None:
+    (example,) = (block for block in blocks("docs/language.md", "python") if "coord_conv" in block)
+    (spec,) = (block for block in blocks("docs/language.md", "mfs fragment") if "coord_conv" in block)
+    (tmp_path / "layers.py").write_text(example)
+    (tmp_path / "shown.mfs").write_text(spec)
+    net: Any = mfc.compile(mfc.load(tmp_path / "shown.mfs")).build("net")
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_the_limits_are_those_of_the_compiler() -> None:
