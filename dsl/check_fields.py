@@ -10,9 +10,9 @@ from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
-from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Phase, Stmt
+from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Name, Phase, Stmt
 from mfc.dsl.typed import Fields
-from mfc.dsl.types import Unknown, with_article
+from mfc.dsl.types import ANY, Unknown, with_article
 
 
 def check_fields(
@@ -23,17 +23,19 @@ def check_fields(
     values: dict[str, Any] = {}
     written: dict[str, Expr] = {}
     names: dict[str, Span] = {}
+    seen: dict[str, Span] = {}
     for statement in body:
         match statement:
-            case FieldStmt():
-                field = _field(evaluator, kind, table, statement, names)
-                if field is not None:
-                    names[statement.name.text] = statement.name.span
-                    written[statement.name.text] = statement.value
-                    value = evaluator.value(statement.value, scope, field.type, f"`{statement.name.text}`")
-                    values[statement.name.text] = field.default if value is None else value
-                else:
-                    evaluator.evaluate(statement.value, scope)
+            case FieldStmt(name=Name(text=text)):
+                field = _field(evaluator, kind, table, statement, seen)
+                value = evaluator.evaluate(statement.value, scope, field.type if field else ANY)
+                if field is None:
+                    continue
+                seen[text] = statement.name.span
+                if value is not None:  # a field that is none is absent
+                    names[text] = statement.name.span
+                    written[text] = statement.value
+                    values[text] = evaluator.expect(value, field.type, statement.value, f"`{text}`")
             case LetStmt():
                 scope.names[statement.name.text] = evaluator.evaluate(statement.value, scope)
             case Phase() if kind == "train":

@@ -108,8 +108,8 @@ def show_declaration(job: Job, name: str) -> str:
         return show_data(job, name)
     if any(declared.name == name for declared in checked.models):
         return show_layers(job.layers(name))
-    stages = [s for s in job.plan() if s.kind == "train" and name in (s.name, s.recipe["train"])]
-    if stages:
+    if any(instance.name == name for instance in checked.trains):
+        stages = (stage for stage in job.plan([name]) if stage.recipe.get("train") == name)
         return "\n\n".join(map(show_schedule, stages))
     known = [
         *(i.name for i in checked.data),
