@@ -170,7 +170,8 @@ def show_schedule(stage: ir.Stage) -> str:
             points = [schedule.values(i / (CURVE_POINTS - 1), group, groups) for i in range(CURVE_POINTS)]
             for hyper in points[0]:
                 curves.setdefault((hyper, tuple(p[hyper] for p in points)), []).append(names[group])
-    lines = [f"{stage.name}: {recipe['epochs']} epochs"]
+    epochs = recipe["epochs"]
+    lines = [f"{stage.name}: {epochs} epoch{'s' if epochs > 1 else ''}"]
     for (hyper, values), driven in sorted(curves.items(), key=lambda item: item[0][0]):
         of = "" if len(driven) == groups else f" of {', '.join(driven)}"
         within = f"{values[0]:.3g} to {values[-1]:.3g}, within {min(values):.3g}..{max(values):.3g}"
