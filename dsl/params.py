@@ -118,7 +118,7 @@ def _setting(evaluator: Names, decl: Param, kind: Type) -> Any:
     evaluator.diagnostics.add(
         "E0306",
         Span(source, len(name) + 1, len(source.text)),
-        f"`{name}` must be {problem.expected}, not {describe(given)}",
+        f"`{name}` must be {problem.expected}, not {describe(value)}",
         f"expected {problem.expected}",
         labels=((decl.span, "the param"),),
     )

@@ -125,6 +125,17 @@ def test_classes_that_the_model_does_not_have(
     golden(OUTPUTS / "classes.out", text)
 
 
+def test_settings(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
+    """A param that the spec lacks, a value outside its domain, one of the wrong type, and one that is no choice."""
+    params = (
+        'param epochs: int = 2 in 1..9\nparam lr: float = 0.1\nparam arch: choice(small, large) = "small"\n'
+    )
+    change("\ndata", f"{params}\ndata")
+    settings = ["epoch=3", "epochs=0", "lr=high", "arch=huge"]
+    assert main(["check", "pets.mfs", *(word for setting in settings for word in ("--set", setting))]) == 2
+    golden(OUTPUTS / "settings.out", capsys.readouterr().out)
+
+
 def test_nan_loss(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     lr = "combine([0.5, 0.5], [const(1e-3), const(1e38)])"
     change("epochs  = 2", f"optimizer = sgd()\n    schedule = param_scheduler(lr = {lr})\n    epochs = 2")
