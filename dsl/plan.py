@@ -69,7 +69,7 @@ def plan(
         planner.add(instance)
     stages = tuple(planner.stages.values())
     waits = sorted({fact for stage in stages for fact in _facts(stage.recipe)})
-    return ir.Plan(spec, stages, tuple(waits))
+    return ir.Plan(spec, stages, tuple(waits), tuple(planner.optimised.values()))
 
 
 def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -93,6 +93,7 @@ class _Planner:
     code_hash: CodeHash
     folder: str
     stages: dict[str, ir.Stage] = field(default_factory=dict)
+    optimised: dict[str, str] = field(default_factory=dict)
 
     def add(self, instance: Instance) -> tuple[str, ...]:
         """Adds the stages of a declaration; gives the names of those that hold its result."""
@@ -133,6 +134,7 @@ class _Planner:
             raise NotRunnable(
                 f"data `{data.instance.name}`: {data.input or 'several inputs'} -> {data.target}"
             )
+        self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
         source = _unplaced(fields["source"])
         where = {"source": self.placed(fields["source"])}
@@ -219,6 +221,24 @@ def can_pack(data: DataInfo) -> bool:
         and all(isinstance(size, int) for size in data.item)
         and not any(_draws(t) for t in transforms)
     )
+
+
+def optimised(data: DataInfo) -> dict[str, str]:
+    """What is done more cheaply with a data block than it is written."""
+    name, notes = data.instance.name, {}
+    if can_pack(data):
+        notes[f"{name} packed"] = (
+            f"{name}: items are decoded once and kept, as no item transform draws at random"
+        )
+    steps: dict[str, list[str]] = {}
+    for transform in data.fields["batch_transforms"]:
+        steps.setdefault(transform.info.facts["step"], []).append(transform.info.name)
+    for step, names in steps.items():
+        if step and len(names) > 1:
+            notes[f"{name} {step}"] = (
+                f"{name}: {', '.join(names[:-1])} and {names[-1]} are one {step} on the device"
+            )
+    return notes
 
 
 def _draws(value: Any) -> bool:

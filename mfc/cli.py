@@ -101,15 +101,15 @@ def plan(given: argparse.Namespace) -> int:
     from mfc.show import plan_json, show_plan
 
     job = _job(given)
-    statuses = job.status(given.target)
+    statuses, planned = job.status(given.target), job.plan(given.target)
     if given.graph:
         from mfc.graph import draw
 
-        _write(given.graph, draw(job.plan(given.target), {s.stage.name: s.state for s in statuses}))
+        _write(given.graph, draw(planned, {s.stage.name: s.state for s in statuses}))
     if given.json:
-        print(json.dumps(plan_json(statuses), indent=1))
+        print(json.dumps(plan_json(statuses, planned), indent=1))
     else:
-        print(show_plan(statuses))
+        print(show_plan(statuses, planned))
     return DONE
 
 

@@ -35,15 +35,15 @@ def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
 # ── plans and results ───────────────────────────────────────────────────────────────────────────────────
 
 
-def show_plan(statuses: Sequence[Status]) -> str:
-    """The stages in order, where each stands and why."""
+def show_plan(statuses: Sequence[Status], plan: ir.Plan) -> str:
+    """The stages in order, where each stands and why, and what the compiler optimised."""
     rows = [(s.stage.name, s.state, "; ".join(s.reasons)) for s in statuses]
     stale = sum(s.state != "up to date" for s in statuses)
     said = f"{stale} of {len(statuses)} stages would run" if stale else "everything is up to date"
-    return f"{table(rows)}\n{said}"
+    return "\n".join([table(rows), said, *plan.optimised])
 
 
-def plan_json(statuses: Sequence[Status]) -> dict[str, Any]:
+def plan_json(statuses: Sequence[Status], plan: ir.Plan) -> dict[str, Any]:
     """The plan with where each stage stands."""
     return {
         "stages": [
@@ -57,7 +57,9 @@ def plan_json(statuses: Sequence[Status]) -> dict[str, Any]:
                 "placing": ir.to_json(s.stage.placing),
             }
             for s in statuses
-        ]
+        ],
+        "waits_for": list(plan.waits_for),
+        "optimised": list(plan.optimised),
     }
 
 

@@ -96,10 +96,11 @@ def item_transform(shape: str, random: bool = False, on: tuple[str, ...] = ("ima
 
 
 def batch_transform(
-    shape: str = "b c h w -> b c h w", random: bool = True, on: tuple[str, ...] = ("image",)
+    shape: str = "b c h w -> b c h w", random: bool = True, on: tuple[str, ...] = ("image",), step: str = ""
 ) -> Callable[[T], T]:
-    """Acts on a whole batch on the training device, with a draw of its own for every item."""
-    return _marks("batch_transform", shape=shape, random=random, on=on)
+    """Acts on a whole batch on the training device, with a draw of its own for every item. Those of one `step`
+    (`"warp"`, `"colour map"`) are carried out together."""
+    return _marks("batch_transform", shape=shape, random=random, on=on, step=step)
 
 
 def loss(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:

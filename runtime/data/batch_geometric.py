@@ -18,7 +18,7 @@ from mfc.runtime.data.warp import Geometric, PadMode
 _ENTRIES = ("xx", "xy", "x", "yx", "yy", "y", "px", "py", "one")
 
 
-@batch_transform()
+@batch_transform(step="warp")
 class flip(Geometric):
     """Mirrors left and right.
 
@@ -36,7 +36,7 @@ class flip(Geometric):
         return _homographies(len(u), xx=sign)
 
 
-@batch_transform()
+@batch_transform(step="warp")
 class dihedral(Geometric):
     """Shows one of the eight flips and quarter turns.
 
@@ -63,7 +63,7 @@ class dihedral(Geometric):
         )  # fmt: skip
 
 
-@batch_transform()
+@batch_transform(step="warp")
 class rotate(Geometric):
     """Turns about the middle.
 
@@ -89,7 +89,7 @@ class rotate(Geometric):
         return _homographies(len(u), xx=cos, xy=sin, yx=-sin, yy=cos)
 
 
-@batch_transform()
+@batch_transform(step="warp")
 class zoom(Geometric):
     """Zooms about a random point.
 
@@ -119,7 +119,7 @@ class zoom(Geometric):
         return _homographies(len(u), xx=scale, x=x, yy=scale, y=y)
 
 
-@batch_transform()
+@batch_transform(step="warp")
 class warp(Geometric):
     """Tilts the picture in perspective, along each axis by a draw of its own.
 
@@ -156,7 +156,9 @@ class warp(Geometric):
         )  # fmt: skip
 
 
-@batch_transform(shape="b c h w -> b c size size where size <= h + 2*padding and size <= w + 2*padding")
+@batch_transform(
+    shape="b c h w -> b c size size where size <= h + 2*padding and size <= w + 2*padding", step="warp"
+)
 class random_crop(Geometric):
     """Cuts out `size` x `size` pixels from anywhere in the picture and `padding` pixels around it.
 
@@ -192,7 +194,7 @@ class random_crop(Geometric):
         return _CenterCrop(self.side, self.pad_mode)
 
 
-@batch_transform(shape="b c h w -> b c size size")
+@batch_transform(shape="b c h w -> b c size size", step="warp")
 class random_resized_crop(Geometric):
     """Cuts out a part of random area, proportions and place, and makes it `size` x `size`.
 

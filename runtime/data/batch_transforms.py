@@ -42,7 +42,7 @@ class Pixels:
 # ── colours ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@batch_transform()
+@batch_transform(step="colour map")
 class brightness(Color):
     """Makes lighter or darker: shifts all channels.
 
@@ -65,7 +65,7 @@ class brightness(Color):
         return scale_and_shift(torch.ones_like(shift), shift, channels)
 
 
-@batch_transform()
+@batch_transform(step="colour map")
 class contrast(Color):
     """Scales all channels' distance from mid-grey.
 
@@ -88,7 +88,7 @@ class contrast(Color):
         return scale_and_shift(factor, 0.5 - 0.5 * factor, channels)
 
 
-@batch_transform(shape="b c h w -> b c h w where c == 1 or c == 3")
+@batch_transform(shape="b c h w -> b c h w where c == 1 or c == 3", step="colour map")
 class saturation(Color):
     """Scales colours' distance from the grey of their luma (ITU-R 601).
 
@@ -113,7 +113,7 @@ class saturation(Color):
         return _add_colors(maps, (1 - factor)[:, None, None] * luma, "saturation")
 
 
-@batch_transform(shape="b c h w -> b c h w where c == 1 or c == 3")
+@batch_transform(shape="b c h w -> b c h w where c == 1 or c == 3", step="colour map")
 class hue(Color):
     """Turns colours about the grey axis.
 
@@ -140,7 +140,7 @@ class hue(Color):
         return _add_colors(maps, (1 - cos) / 3 + sin * cross, "hue")
 
 
-@batch_transform(random=False)
+@batch_transform(random=False, step="colour map")
 class normalize:
     """Subtracts each channel's mean and divides by its standard deviation.
 
