@@ -227,7 +227,9 @@ def show(value: Any) -> str:
 
 
 def _show_float(x: float) -> str:
-    """The shorter of the plain and the scientific form: `0.1`, `3e-3`."""
+    """The shorter of the plain and the scientific form: `0.1`, `3e-3`; `10.0` for a whole number that is not large."""
+    if x.is_integer() and abs(x) < 1e5:
+        return repr(x)
     exact = next((form for digits in range(17) if float(form := f"{x:.{digits}e}") == x), "nan")
     if "e" not in exact:
         return repr(x)
