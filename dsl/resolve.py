@@ -45,7 +45,7 @@ class Files(Protocol):
     """The folder that holds `std/`: an absolute posix path."""
 
     def read(self, path: str) -> str:
-        """The text at an absolute path. Raises OSError or UnicodeDecodeError."""
+        """The text at an absolute path. Raises OSError, UnicodeDecodeError, or ValueError for what is no path."""
         ...
 
     def display(self, path: str) -> str:
@@ -188,9 +188,9 @@ class _Resolver:
     def locate(self, decl: Import, module: Module) -> str | None:
         """The absolute path that an import means, or None where it leaves the spec's folder tree."""
         written = str(decl.path.value)
-        if written.startswith(STANDARD_FOLDER) and decl.kind == "import":
-            return posixpath.join(self.files.standard, written)
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(module.path), written))
+        ships = written.startswith(STANDARD_FOLDER) and decl.kind == "import"
+        start = self.files.standard if ships else posixpath.dirname(module.path)
+        path = posixpath.normpath(posixpath.join(start, written))
         roots = (*self.files.roots, posixpath.join(self.files.standard, STANDARD_FOLDER.rstrip("/")))
         if any(path.startswith(root.rstrip("/") + "/") for root in roots):
             return path
@@ -212,6 +212,8 @@ class _Resolver:
             reason = "there is no such file"
         except OSError as error:
             reason = error.strerror or str(error)
+        except ValueError:
+            reason = "no file can have such a name"
         self.diagnostics.add(
             "E0212",
             decl.path.span,

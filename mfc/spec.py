@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ class DiskFiles:
         self.standard = Path(__file__).parent.joinpath("specs").resolve().as_posix()
 
     def read(self, path: str) -> str:
-        with open(path, "rb") as file:
+        real = os.path.realpath(path)
+        allowed = (os.path.join(os.path.realpath(root), "") for root in (*self.roots, self.standard))
+        if not real.startswith(tuple(allowed)):
+            raise PermissionError(errno.EACCES, "it is a link that leaves the spec's folder")
+        with open(real, "rb") as file:
             return file.read(MAX_BYTES).decode("utf-8-sig")
 
     def display(self, path: str) -> str:
@@ -107,9 +112,16 @@ def read(
     """
     file = Path(os.path.abspath(path))
     roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]
-    raw = file.read_bytes()[:MAX_BYTES]
-    text = raw.decode("utf-8-sig", errors="replace")
-    return _compile(file, text, settings, roots, {}, opening)
+    with open(file, "rb") as opened:
+        text = opened.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
+    return _compile(file, text, {n: _plain(v) for n, v in settings.items()}, roots, {}, opening)
+
+
+def _plain(value: Any) -> Any:
+    """A setting as the language has it: paths are text, and what is listed is a list."""
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _compile(
