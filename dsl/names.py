@@ -158,6 +158,9 @@ class Names(ABC):
                     self._known[key] = param_value(self, decl, scope)
                 elif isinstance(decl, LetStmt):
                     self._known[key] = self.evaluate(decl.value, scope, want)
+            except RecursionError:
+                self._known[key] = Unknown(ANY)  # so that one of a long chain reports it, not each
+                raise
             finally:
                 self._open.pop()
         return self._known[key]
