@@ -47,7 +47,9 @@ class TrainChecker:
         data = self.data_of(fields["data"]) if isinstance(fields["data"], Instance) else None
         model = self.elaborate(fields, data)
         if data is not None and model is not None:
-            self.check_fit(fields, data, model, owner)
+            self.check_fit(fields, fields, data, model, owner)
+            for phase in phases:
+                self.check_phase(phase.fields, fields, data, model, owner)
         for each in (fields, *(phase.fields for phase in phases)):
             self.check_schedules(each, fields, owner)
         if model is not None:
@@ -99,10 +101,30 @@ class TrainChecker:
             return None
         return Elaborator(self.evaluator).model(fields["model"], data.batch, fields.written["model"].span)
 
-    def check_fit(self, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:
-        """The loss and the metrics against the target's type and the model's output. What the loss can't take is
-        the model's mistake, and said once."""
-        loss, span = fields["loss"], fields.span("loss", owner)
+    def check_phase(
+        self, own: Fields, fields: Fields, data: DataInfo, model: Elaborated, owner: Span
+    ) -> None:
+        """What a phase has of its own, data or a loss, against the model, which stays as the train's data made it."""
+        here: Elaborated | None = model
+        if isinstance(own["data"], Instance):
+            at, data = own.written["data"].span, self.data_of(own["data"])
+            here = self.elaborate(fields, data)
+            if here is not None and (difference := _first_difference(model, here, data.instance.name)):
+                self.add(
+                    "E0509",
+                    at,
+                    f"the model is built differently for `{data.instance.name}`",
+                    difference,
+                    help="the phases of a train share one model: end it with a pool, or give all data one size",
+                )
+                return
+        if here is not None:
+            self.check_fit(own if "loss" in own.written else fields, fields, data, here, owner)
+
+    def check_fit(self, own: Fields, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:
+        """The loss of `own` and the metrics against the target's type and the model's output. What the loss can't
+        take is the model's mistake, and said once."""
+        loss, span = own["loss"], own.span("loss", owner)
         settled = self.fits_target(loss, span, data, "E0502") and self.fits_output(
             loss, span, fields, data, model
         )
@@ -230,18 +252,14 @@ class TrainChecker:
                 self.compare(value, other.model, model, span)
 
     def compare(self, value: Weights, source: Elaborated, target: Elaborated, span: Span) -> None:
-        theirs, ours = _layers(source, value.group), _layers(target, value.group)
-        for path in dict.fromkeys([*theirs, *ours]):
-            difference = _difference(theirs.get(path), ours.get(path), value.train.name)
-            if difference:
-                self.add(
-                    "E0509",
-                    span,
-                    f"the group `{value.group}` is built differently in `{value.train.name}`",
-                    f"`{path}`: {difference}",
-                    help="weights go from a group to one with the same layers and sizes",
-                )
-                return
+        if difference := _first_difference(target, source, value.train.name, f"{value.group}."):
+            self.add(
+                "E0509",
+                span,
+                f"the group `{value.group}` is built differently in `{value.train.name}`",
+                difference,
+                help="weights go from a group to one with the same layers and sizes",
+            )
 
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
         """`freeze_to` names a group by its number: those of the model, and what lies outside of them as one more."""
@@ -260,9 +278,18 @@ class TrainChecker:
             )
 
 
-def _layers(model: Elaborated, group: str) -> dict[str, ir.Call]:
-    """The layers of a group by their paths: what must agree for weights to go over."""
-    return {r.path: r.layer.call for r in model.layers if r.path.startswith(group + ".")}
+def _first_difference(model: Elaborated, other: Elaborated, name: str, below: str = "") -> str:
+    """The first layer below a path that is another one in the model of `name`; nothing where all agree."""
+    ours, theirs = _layers(model, below), _layers(other, below)
+    for path in dict.fromkeys([*theirs, *ours]):
+        if difference := _difference(theirs.get(path), ours.get(path), name):
+            return f"`{path}`: {difference}"
+    return ""
+
+
+def _layers(model: Elaborated, below: str) -> dict[str, ir.Call]:
+    """The layers below a path by their paths: what must agree for weights to go over."""
+    return {r.path: r.layer.call for r in model.layers if r.path.startswith(below)}
 
 
 def _difference(theirs: ir.Call | None, ours: ir.Call | None, other: str) -> str:
