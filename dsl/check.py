@@ -38,6 +38,8 @@ def check(
         for declared in module.declarations():
             if checker.within_limits:
                 checker.safely(declared)
+    bindings = program.entry.names.values()
+    checker.checked.named = frozenset(binding for binding in bindings if isinstance(binding, Declared))
     return checker.checked
 
 
@@ -67,6 +69,16 @@ class _Checker:
                 "here",
                 labels=self.evaluator.budget.chain(limit.span),
                 help="does it call itself without an end?" if limit.code == "E0601" else "",
+            )
+            self.open.clear()
+        except RecursionError:
+            assert declared.decl.name is not None
+            self.evaluator.diagnostics.add(
+                "E0601",
+                declared.decl.name.span,
+                f"`{declared.name}` is nested too deeply",
+                "can't be followed to its end",
+                help="make inner parts declarations of their own",
             )
             self.open.clear()
 

@@ -37,8 +37,8 @@ class Compiled:
         return plan(self.checked, entry.file.source.name, folder, code_hash, tuple(targets))
 
     def names(self) -> list[str]:
-        """The declarations that can be targets of a run."""
-        return [i.name for i in (*self.checked.data, *self.checked.trains, *self.checked.others)]
+        """What can be a target of a run: instances, and declarations for all of theirs."""
+        return list(dict.fromkeys(n for i in self.checked.runnable() for n in (i.name, i.declared.name)))
 
     def loading(self, data: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """How batches of a data block are drawn: what decides them, and what only places them."""

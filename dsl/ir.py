@@ -25,7 +25,8 @@ class Call:
 
 @record
 class Trained:
-    """What a train stage leaves behind: its weights, one group of them, or its whole model."""
+    """What a train stage leaves behind: its weights, one group of them, or its whole model. As an argument of a
+    component it may name any declaration; no stage can do that yet."""
 
     stage: str
     group: str | None = None

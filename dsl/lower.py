@@ -22,7 +22,7 @@ def lower(value: Any) -> Any:
         case Weights():
             return ir.Trained(value.train.name, value.group)
         case Part() | History() | Instance():
-            return show(value)
+            return ir.Trained(show(value))
         case Dim() | Unknown():
             return ir.Fact(str(value))
         case Mapping():

@@ -94,7 +94,10 @@ def param_value(evaluator: Names, decl: Param, scope: Scope) -> Any:
     default: Any = Unknown(kind)
     if decl.default is not None:
         default = evaluator.value(decl.default, scope, kind, f"the default of `{decl.name.text}`")
-    if decl.name.text in evaluator.settings:
+    reached = evaluator.program.entry.names.get(
+        decl.name.text
+    )  # another file's own param may have the same name
+    if decl.name.text in evaluator.settings and isinstance(reached, Declared) and reached.decl is decl:
         return _setting(evaluator, decl, kind)
     if decl.default is None and not evaluator.opening:
         evaluator.diagnostics.add(

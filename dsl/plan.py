@@ -57,12 +57,11 @@ class NotRunnable(Exception):
 def plan(
     checked: Checked, spec: str, folder: str, code_hash: CodeHash, targets: Sequence[str] = ()
 ) -> ir.Plan:
-    """The stages that `targets` (names of declarations; all trainings if there are none) need, in an order in
-    which they can run. Relative paths start from `folder`.
+    """The stages that `targets` (names of instances or declarations; all trainings if there are none) need, in
+    an order in which they can run. Relative paths start from `folder`.
 
     Raises:
         NotRunnable: a target's kind of data or declaration has no stages in this version.
-        KeyError: no declaration of that name can be run.
     """
     planner = _Planner(checked, code_hash, folder)
     for instance in _wanted(checked, targets):
@@ -74,17 +73,16 @@ def plan(
 
 def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """How batches of a data block are drawn: what decides them, and what only places them. Raises KeyError."""
-    info = {i.name: d for i, d in checked.data.items()}[data]
+    info = {i.name: checked.data[i] for i in checked.runnable() if i in checked.data}[data]
     recipe, placing = _Planner(checked, lambda targets: "", folder).loading(info)
     return lower(recipe), lower(placing)
 
 
 def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
-    runnable = {i.name: i for i in (*checked.data, *checked.trains, *checked.others)}
-    plain = {i.declared.name: i for i in (*checked.others, *checked.trains, *checked.data)} | runnable
+    known = checked.runnable()
     if targets:
-        return [plain[name] for name in targets]
-    return [*checked.trains, *checked.others] or list(checked.data)
+        return [i for name in targets for i in known if name in (i.name, i.declared.name)]
+    return [i for i in known if i not in checked.data] or known
 
 
 @dataclass
@@ -93,15 +91,22 @@ class _Planner:
     code_hash: CodeHash
     folder: str
     stages: dict[str, ir.Stage] = field(default_factory=dict)
+    owners: dict[str, Instance] = field(default_factory=dict)
     optimised: dict[str, str] = field(default_factory=dict)
 
     def add(self, instance: Instance) -> tuple[str, ...]:
         """Adds the stages of a declaration; gives the names of those that hold its result."""
+        self.own(instance)
         if instance in self.checked.data:
             return self.data(self.checked.data[instance])
         if instance in self.checked.trains:
             return self.train(self.checked.trains[instance])
         raise NotRunnable(f"{instance.kind} `{instance.name}`")
+
+    def own(self, instance: Instance) -> None:
+        """Stages go by names: those of two files' declarations of one name can't be told apart."""
+        if self.owners.setdefault(instance.name, instance) != instance:
+            raise NotRunnable(f"{instance.kind} `{instance.name}` beside one of that name in another file")
 
     def stage(
         self,
@@ -114,15 +119,21 @@ class _Planner:
         if name not in self.stages:
             placing = dict(placing) | {"reads": dict(_reads(recipe, self.folder))}
             recipe, placing = lower(recipe), lower(placing)
-            code = self.code_hash([CODE[kind], *sorted(set(_targets(recipe)))])
+            calls = _calls(recipe)
+            for call in (*calls, *_calls(placing)):
+                _check_arguments(call)
+            code = self.code_hash([CODE[kind], *sorted({call.target for call in calls})])
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
 
     def placed(self, value: Any) -> Any:
-        """A component whose paths start from the folder of the spec."""
+        """Components whose paths start from the folder of the spec."""
+        if isinstance(value, list):
+            return [self.placed(item) for item in value]
         if not isinstance(value, ComponentValue):
             return value
-        args = {k: _absolute(v, self.folder) if k in _paths(value) else v for k, v in value.args.items()}
+        paths = _paths(value)
+        args = {k: _absolute(v, self.folder) if k in paths else self.placed(v) for k, v in value.args.items()}
         return replace(value, args=args)
 
     # ── data ────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,6 +147,10 @@ class _Planner:
             )
         self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
+        self.own(data.instance)
+        for other in ("input", "processors", "tokenizer", *(["vocab"] if data.target == "value" else [])):
+            if fields[other]:
+                raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
         source = _unplaced(fields["source"])
         where = {"source": self.placed(fields["source"])}
         files = self.stage("files", f"{name}.files", {"source": source}, where, ())
@@ -162,14 +177,17 @@ class _Planner:
         if not can_pack(data):
             recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
             recipe |= {"on_error": fields["on_error"]}
-        return recipe, {k: self.placed(fields[k]) for k in ("source", "item_transforms", "workers")}
+        where = ("source", "item_transforms", "batch_transforms", "workers")
+        return recipe, {k: self.placed(fields[k]) for k in where}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
 
     def train(self, train: TrainInfo) -> tuple[str, ...]:
         """The stages of a training: one, or one a phase."""
-        assert train.data is not None and train.model is not None
         name = train.instance.name
+        self.own(train.instance)
+        if train.data is None:
+            raise NotRunnable(f"train `{name}`, whose data only other data decides")
         phases = train.phases or (PhaseInfo("", train.fields, train.fields.names["epochs"]),)
         before: tuple[str, ...] = ()
         for phase in phases:
@@ -177,29 +195,39 @@ class _Planner:
         return before
 
     def phase(self, train: TrainInfo, phase: PhaseInfo, name: str, before: tuple[str, ...]) -> str:
-        assert train.model is not None and train.data is not None
-        fields, own = train.fields, phase.fields
+        assert train.data is not None
+        fields, own, model = train.fields, phase.fields, train.model
         data = self.checked.data[own["data"]] if isinstance(own["data"], Instance) else train.data
-        callbacks = [*fields["callbacks"], *(own["callbacks"] if train.phases else [])]
-        observing = [c for c in callbacks if c.info.facts.get("observes")]
+        holding = self.data(data)
+        source = data.fields["source"]
+        if isinstance(source, ComponentValue) and not source.info.facts["shape"]:
+            raise NotRunnable(
+                f"data `{data.instance.name}`, whose source does not say what shape its items have"
+            )
+        callbacks = [*_listed(fields["callbacks"]), *(_listed(own["callbacks"]) if train.phases else [])]
+        observing = [c for c in callbacks if isinstance(c, ComponentValue) and c.info.facts["observes"]]
+        deciding = [c for c in callbacks if c not in observing]
         loading, placing = self.loading(data)
         recipe = {
-            "model": train.model.stack,
-            "groups": list(train.model.groups),
+            "model": model.stack if model is not None else ir.Fact(f"{train.instance.name}.model"),
+            "groups": list(model.groups) if model is not None else [],
             "data": loading,
             "loss": own["loss"] or fields["loss"],
             "optimizer": fields["optimizer"]
             or ir.Call("optimizer", "adam", "mfc.runtime.optim.optimizers:adam"),
-            "schedule": _listed(own["schedule"] or fields["schedule"]),
-            "callbacks": [c for c in callbacks if c not in observing],
+            "schedule": _listed((own if "schedule" in own.written else fields)["schedule"]),
+            "callbacks": deciding,
+            # a callback of a user's own may act on what is measured
+            "metrics": fields["metrics"] if any(_is_users(c) for c in deciding) else [],
             "epochs": own["epochs"],
             "freeze_to": own["freeze_to"] if train.phases else 0,
             "seed": fields["seed"],
             "weights": [] if before else [self.weights(w) for w in _listed(fields["weights"])],
             "train": train.instance.name,
         }
-        inputs = [*before, *self.data(data), *self.needs(recipe["weights"])]
+        inputs = [*before, *holding, *self.needs(recipe["weights"])]
         placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
+        placing |= {k: self.placed(placing[k]) for k in ("callbacks", "metrics")}
         return self.stage("train", name, recipe, placing, inputs)
 
     def weights(self, value: Any) -> Any:
@@ -231,8 +259,9 @@ def optimised(data: DataInfo) -> dict[str, str]:
             f"{name}: items are decoded once and kept, as no item transform draws at random"
         )
     steps: dict[str, list[str]] = {}
-    for transform in data.fields["batch_transforms"]:
-        steps.setdefault(transform.info.facts["step"], []).append(transform.info.name)
+    for transform in _listed(data.fields["batch_transforms"]):
+        if isinstance(transform, ComponentValue):
+            steps.setdefault(transform.info.facts["step"], []).append(transform.info.name)
     for step, names in steps.items():
         if step and len(names) > 1:
             notes[f"{name} {step}"] = (
@@ -285,11 +314,23 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _targets(recipe: Any) -> Iterator[str]:
-    """The definitions that a recipe names."""
-    return (node.target for node in ir.walk(recipe) if isinstance(node, ir.Call))
+def _is_users(component: Any) -> bool:
+    return isinstance(component, ComponentValue) and component.info.target.rpartition(":")[0].endswith(".py")
+
+
+def _calls(value: Any) -> list[ir.Call]:
+    """All components in a recipe."""
+    return [node for node in ir.walk(value) if isinstance(node, ir.Call)]
 
 
 def _facts(recipe: Any) -> Iterator[str]:
     """The names of the facts that a recipe waits for."""
     return (node.name for node in ir.walk(recipe) if isinstance(node, ir.Fact))
+
+
+def _check_arguments(call: ir.Call) -> None:
+    """Raises NotRunnable for a component that takes a declaration, such as a train, as an argument."""
+    for name, value in call.args.items():
+        for node in ir.walk(value):
+            if isinstance(node, ir.Trained):
+                raise NotRunnable(f"`{call.name}` with the declaration `{node.stage}` as its `{name}`")

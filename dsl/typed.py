@@ -71,10 +71,17 @@ class TrainInfo:
 
 @dataclass
 class Checked:
-    """Everything that the checker found out. Instances with arguments are there where something refers to them."""
+    """Everything that the checker found out, also of files that are imported. Instances with arguments are there
+    where something refers to them."""
 
     data: dict[Instance, DataInfo] = field(default_factory=dict)
     trains: dict[Instance, TrainInfo] = field(default_factory=dict)
     models: dict[Declared, Elaborated] = field(default_factory=dict)
     others: dict[Instance, Fields] = field(default_factory=dict)
     """Evaluations and exports."""
+    named: frozenset[Declared] = frozenset()
+    """What the spec's own file declares or imports by name: what a run can be asked for."""
+
+    def runnable(self) -> list[Instance]:
+        """The instances of what a run can be asked for."""
+        return [i for i in (*self.data, *self.trains, *self.others) if i.declared in self.named]

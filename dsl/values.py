@@ -129,9 +129,9 @@ def show(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case float():
-            return f"{value:g}"
+            return repr(value)  # exactly: instances are told apart by what is shown
         case str():
-            return f'"{value}"'
+            return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case list() | tuple():
             return "[" + ", ".join(show(item) for item in value) + "]"
         case ComponentValue():
@@ -148,6 +148,8 @@ def show(value: Any) -> str:
                 if isinstance(value, Part)
                 else f"{value.train.name}.{value.group}"
             )
+        case History():
+            return f"{value.train.name}.history"
         case Uncalled():
             return value.name
         case Unknown():

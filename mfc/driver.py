@@ -7,6 +7,7 @@ there, the spec is compiled again with the facts, and the stages after them are 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ from mfc.stages import Means
 
 if TYPE_CHECKING:
     from mfc.runtime.training.learner import Learner
+
+SAY_EVERY = 10
+"""Seconds between two lines about a stage that takes long."""
 
 State: TypeAlias = Literal["up to date", "to run", "waiting"]
 
@@ -90,9 +94,12 @@ class Driver:
             pass
 
     def _walk(self, execute: bool) -> Iterator[Status]:
-        yield from self._data(execute)
+        seen = set()
+        for status in self._data(execute):
+            seen.add(status.stage.name)
+            yield status
         for stage in self.plan():
-            if stage.kind not in ("files", "items"):
+            if stage.name not in seen:
                 yield self._step(stage, execute)
 
     def _data(self, execute: bool) -> Iterator[Status]:
@@ -145,16 +152,31 @@ class Driver:
         return record(stage, inputs, self._versions, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:
+        if waits := next((node.name for node in ir.walk(stage.recipe) if isinstance(node, ir.Fact)), None):
+            message = f"`{stage.name}` depends on `{waits}`, which its data does not tell"
+            raise RunError("R0502", message, help="give it in the spec")
         match stage.kind:
             case "items":
                 stages.run_items(stage, self.folders, result.folder)
             case "packed":
-                stages.run_packed(stage, self.folders, result.folder, self.means, lambda done, total: None)
+                stages.run_packed(stage, self.folders, result.folder, self.means, self._shows(stage.name))
             case "train":
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)
                 result.adopt()
                 result.depends_on("model.safetensors")
+
+    def _shows(self, name: str) -> Callable[[int, int], None]:
+        """Says now and then how far a stage is."""
+        said = time.monotonic()
+
+        def show(done: int, total: int) -> None:
+            nonlocal said
+            if time.monotonic() - said > SAY_EVERY:
+                said = time.monotonic()
+                self.say(f"{name}: {done:,} of {total:,}")
+
+        return show
 
 
 def _digest(path: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from mfc import stages
 from mfc.driver import Driver, Status
 from mfc.dsl import ir
+from mfc.dsl.values import Instance
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
 from mfc.spec import Spec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mfc.dsl.elaborate import Elaborated
+    from mfc.dsl.typed import TrainInfo
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.training.learner import Learner
@@ -142,7 +144,7 @@ class Job:
         return Run(trains, statuses)
 
     def build(self, name: str, *, device: str = "cpu") -> DataLoaders | nn.Module:
-        """A data block's loaders, or a model with fresh weights, as the train that uses them sees them.
+        """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.
 
         Raises:
             KeyError: nothing of that name can be built.
@@ -151,7 +153,7 @@ class Job:
 
         driver = self._driver(Means(device, progress=False), ())
         checked = self.spec.compiled.checked
-        if any(i.name == name for i in checked.data):
+        if any(i.name == name for i in checked.runnable() if i in checked.data):
             driver.targets = [name]
             for _ in driver.run():
                 pass
@@ -159,7 +161,7 @@ class Job:
             return stages.data_loaders(loading, placing, driver.folders, 42, name, choose_device(device))
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
-        return stages.module(self._model(name).stack, [], 42, name)
+        return stages.module(self._model(name).stack, [], 42, name).to(choose_device(device))
 
     def layers(self, name: str) -> list[LayerRow]:
         """The layers of a model in the order in which they run, with the shapes that they give for one item.
@@ -173,10 +175,14 @@ class Job:
 
     def _model(self, name: str) -> Elaborated:
         """A model with what the data tells put in."""
-        driver = self._driver(Means(), ())
-        driver.bind()
-        models = {declared.name: model for declared, model in driver.spec.compiled.checked.models.items()}
-        return models[name]
+        checked = self.spec.compiled.checked
+        known = checked.runnable()
+        uses = [i.name for i in known if i in checked.trains and _trains(checked.trains[i], name)]
+        driver = self._driver(Means(), uses or [i.name for i in known if i in checked.data])
+        if driver.targets:
+            driver.bind()
+        found = driver.spec.compiled.checked.models.items()
+        return next(model for declared, model in found if declared.name == name)
 
     def _driver(
         self, means: Means, targets: Sequence[str], say: Callable[[str], None] = lambda line: None
@@ -188,3 +194,9 @@ class Job:
                     "R0501", f"the spec declares no `{target}`", help=f"there are {', '.join(known)}"
                 )
         return Driver(self.spec, self.store, means, targets, say)
+
+
+def _trains(train: TrainInfo, model: str) -> bool:
+    """Whether it is a model of that name that is trained."""
+    value = train.fields["model"]
+    return isinstance(value, Instance) and value.declared.name == model

@@ -106,19 +106,17 @@ def show_declaration(job: Job, name: str) -> str:
         RunError: R0501, nothing of that name can be shown; or the data can't be read.
     """
     checked = job.spec.compiled.checked
-    if any(instance.name == name for instance in checked.data):
+    known = checked.runnable()
+    if any(instance.name == name for instance in known if instance in checked.data):
         return show_data(job, name)
     if any(declared.name == name for declared in checked.models):
         return show_layers(job.layers(name))
-    if any(instance.name == name for instance in checked.trains):
+    trains = [instance.name for instance in known if instance in checked.trains]
+    if name in trains:
         stages = (stage for stage in job.plan([name]) if stage.recipe.get("train") == name)
         return "\n\n".join(map(show_schedule, stages))
-    known = [
-        *(i.name for i in checked.data),
-        *(d.name for d in checked.models),
-        *(i.name for i in checked.trains),
-    ]
-    raise RunError("R0501", f"there is nothing called `{name}` to show", help=f"there are {', '.join(known)}")
+    names = [*(i.name for i in known if i in checked.data), *(d.name for d in checked.models), *trains]
+    raise RunError("R0501", f"there is nothing called `{name}` to show", help=f"there are {', '.join(names)}")
 
 
 def show_layers(rows: Sequence[LayerRow]) -> str:

@@ -77,7 +77,7 @@ def run_packed(
     recipe, placing = stage.recipe, stage.placing
     items = Items.load(inputs[stage.inputs[0]])
     workers = means.workers if means.workers is not None else placing["workers"]
-    transforms = build(recipe["item_transforms"])
+    transforms = located(stage, recipe["item_transforms"])
     pack(build(placing["source"]), items.paths, transforms, out, recipe["on_error"], workers or None, show)
 
 
@@ -127,7 +127,7 @@ def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
     pixels = read(
         source, path.name, pipeline(build(placing["item_transforms"]), training=False), random.Random(0)
     )
-    prepare = BatchPipeline(build(data["batch_transforms"]), 0, "", channels, training=False)
+    prepare = BatchPipeline(build(placing["batch_transforms"]), 0, "", channels, training=False)
     return learner.predict(prepare(torch.tensor(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
 
 
@@ -142,16 +142,15 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
     model = module(recipe["model"], build_weights(stage, inputs) if weights else [], seed, name)
+    schedule = Together(located(stage, recipe["schedule"]))
     return {
         "model": model,
         "dls": data_loaders(recipe["data"], placing["data"], inputs, seed, name, device, means.workers),
-        "loss": build(recipe["loss"]),
-        "optimizer": build(recipe["optimizer"]),
-        "phases": [
-            Phase(recipe["epochs"], Together(build(recipe["schedule"])), recipe["freeze_to"], stage.name)
-        ],
+        "loss": located(stage, recipe["loss"]),
+        "optimizer": located(stage, recipe["optimizer"]),
+        "phases": [Phase(recipe["epochs"], schedule, recipe["freeze_to"], stage.name)],
         "metrics": build(placing["metrics"]),
-        "callbacks": [*build(recipe["callbacks"]), *build(placing["callbacks"])],
+        "callbacks": [*located(stage, recipe["callbacks"]), *build(placing["callbacks"])],
         "groups": parameter_groups(model),
         "seed": seed,
         "stage": name,
@@ -174,7 +173,7 @@ def data_loaders(
     from mfc.runtime.data.pack import Packed
 
     items = Items.load(inputs[f"{data['name']}.items"])
-    transforms = build(data["batch_transforms"])
+    transforms = build(placing["batch_transforms"])
     channels = data["shape"][0]
     packed = inputs.get(f"{data['name']}.packed")
     return DataLoaders(
