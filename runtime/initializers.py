@@ -115,7 +115,7 @@ class file:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
 
     def __call__(self, model: nn.Module, stream: Stream) -> None:
         """Loads all weights of `model`."""

@@ -16,6 +16,9 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+_texts: dict[str, bytes] = {}
+"""What was run of each file, by the name of its module."""
+
 __path__: list[str] = []  # makes this module a package, whose modules the finder below knows
 
 
@@ -35,5 +38,12 @@ sys.meta_path.append(_ByPath())
 
 
 def load(path: str) -> ModuleType:
-    """The module of a file, run once a process."""
-    return importlib.import_module(f"{__name__}._{str(Path(path).resolve()).encode().hex()}")
+    """The module of a file, run once a process, and again where the file was changed since. Files that it imports
+    are not run again."""
+    file = Path(path).resolve()
+    name, text = f"{__name__}._{str(file).encode().hex()}", file.read_bytes()
+    module = importlib.import_module(name)
+    if _texts.setdefault(name, text) != text:
+        module = importlib.reload(module)
+        _texts[name] = text
+    return module

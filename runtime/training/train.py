@@ -66,7 +66,7 @@ def train_stage(
     )  # fmt: skip
     planned = tuple(phases) or (Phase(epochs or 0),)
     if (found := checkpoint.latest(folder)) is not None:
-        _resume(learner, checkpoint.load(found), here, sum(phase.epochs for phase in planned))
+        _resume(learner, checkpoint.load(found), here, planned)
     elif previous is not None:
         _continue(learner, previous)
     try:
@@ -95,9 +95,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name} {flat_before.get(name, 'unknown')} before, {flat_now[name]} now" for name in names]
 
 
-def _resume(learner: Learner, state: dict[str, Any], here: Mapping[str, Any], epochs: int) -> None:
+def _resume(
+    learner: Learner, state: dict[str, Any], here: Mapping[str, Any], phases: Sequence[Phase]
+) -> None:
     learner.load_state_dict(state)
-    learner.say(f"{learner.stage} goes on after epoch {learner.done.epochs} of {epochs}")
+    done = learner.done
+    epochs = done.epochs - done.phase_epochs + sum(phase.epochs for phase in phases[done.phase :])
+    learner.say(f"{learner.stage} goes on after epoch {done.epochs} of {epochs}")
     for difference in differences(state["environment"], here):
         learner.say(f"note: {difference}; the result may differ in its last digits")
 

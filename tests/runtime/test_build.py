@@ -103,3 +103,11 @@ def test_building_needs_no_torch():
     code = "import sys, mfc.runtime.build, mfc.runtime.user_files; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_file_that_was_changed_is_run_again(tmp_path):
+    source = "def size():\n    return {}\n"
+    call = own(tmp_path, source.format(1))
+    assert build(call("size")) == 1
+    own(tmp_path, source.format(22))
+    assert build(call("size")) == 22

@@ -19,6 +19,8 @@ class mixed_precision(Callback):
     scaling. Raises R0403 on a device without bfloat16.
     """
 
+    inner: Any = None  # what `forward` was before
+
     def before_fit(self) -> None:
         require_dtype(self.learner.device, torch.bfloat16)
         if self.learner.device.type == "cpu" and not cpu_has_bf16():
@@ -33,7 +35,8 @@ class mixed_precision(Callback):
         return to_float(pred)
 
     def after_fit(self) -> None:
-        self.learner.forward = self.inner
+        if self.inner is not None:
+            self.learner.forward, self.inner = self.inner, None
 
     on_exception = after_fit
 

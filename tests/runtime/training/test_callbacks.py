@@ -143,6 +143,17 @@ def test_mixed_precision_is_undone_after_an_error():
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_a_device_without_bf16_is_said(monkeypatch):
+    def refuse(device, dtype):
+        raise RunError("R0403", "no bf16 here")
+
+    monkeypatch.setattr(precision, "require_dtype", refuse)
+    run = learner(callbacks=[mixed_precision()])
+    with pytest.raises(RunError, match="no bf16 here"):
+        run.fit(Phase(1))
+    assert run.forward is run.model
+
+
 def test_slow_bf16_is_said(monkeypatch):
     for fast, said in (
         (True, ""),

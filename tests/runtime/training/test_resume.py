@@ -221,6 +221,16 @@ def test_notes_say_what_differs(tmp_path):
     )
 
 
+def test_a_later_phase_counts_the_epochs_before_it(tmp_path):
+    train(tmp_path / "one", plan=phases()[:1])
+    later: dict[str, Any] = {"plan": phases()[1:], "previous": tmp_path / "one"}
+    with pytest.raises(RunInterrupted):
+        train(tmp_path / "two", Kill("before_batch", 2, 0), **later)
+    said = io.StringIO()
+    train(tmp_path / "two", stream=said, **later)
+    assert said.getvalue() == "fit goes on after epoch 2 of 4\n"
+
+
 def test_differences():
     before = {"device": "cpu", "threads": 2, "versions": {"torch": "2.6"}}
     now = {"device": "cpu", "threads": 1, "versions": {"torch": "2.7"}}
