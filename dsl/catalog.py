@@ -63,10 +63,6 @@ class Catalog:
         """The names of all components, sorted."""
         return sorted(self._kinds)
 
-    def merged(self, components: Iterable[Component]) -> Catalog:
-        """This catalog with a user's components, which win over those of the same kind and name."""
-        return Catalog([*self.components.values(), *components], self.constants)
-
     def __iter__(self) -> Iterator[Component]:
         return iter(self.components.values())
 

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.ir import Fact
-
-DECLARED = ("model", "train", "data")
-"""Declarations that a component may take as a value, where its annotation says so."""
 
 STANDS_FOR = {
     "model": ("architecture", "train"),  # the name of a train means the model that it trained
     "layer": ("block", "model", "architecture"),
 }
 """Kinds that are accepted where another is expected."""
-
-
-class HasKind(Protocol):
-    """A component or declaration as a value: `"loss"`, `"curve"`, `"model"`."""
-
-    @property
-    def kind(self) -> str: ...
 
 
 class Problem(NamedTuple):

@@ -266,11 +266,6 @@ def pipeline(transforms: Sequence[Any], training: bool) -> list[Any]:
     return [form for form in forms if form is not None]
 
 
-def deterministic(transforms: Sequence[Any]) -> bool:
-    """Whether an item comes out the same in both parts and in every epoch, so that it can be kept."""
-    return not any(map(is_random, transforms)) and pipeline(transforms, True) == pipeline(transforms, False)
-
-
 def _resize_box(image: Image.Image, box: tuple[int, int, int, int], height: int, width: int) -> Image.Image:
     """The part in `box` (left, top, right, bottom) made `height` x `width`."""
     left, top, right, bottom = box

@@ -66,7 +66,7 @@ def pack(
     """Decodes all items into `images.npy` in `folder`, and writes `skipped.json` beside it.
 
     Args:
-        transforms: item transforms; `deterministic` holds for them.
+        transforms: item transforms that draw nothing, and are the same in training and evaluation.
         on_error: `stop` raises RunError R0104 for the first broken image, `skip` leaves broken ones out.
         workers: threads, by default one a core. Decoding and resizing run outside of Python's lock.
         progress: called with the number of items done and of all items.

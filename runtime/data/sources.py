@@ -96,7 +96,6 @@ class image_files:
         if image.format == "JPEG" and self.mode == "L" and image.mode == "RGB":
             image.draft("L", None)  # the decoder then skips colour altogether
             image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels
-            image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels
         if image.mode == self.mode and image.format == "JPEG":
             return image
         with image:

@@ -350,11 +350,6 @@ def test_names_and_kinds() -> None:
     assert catalog.all_names() == ["cut", "flip"]
     assert catalog.lookup("splitter", "cut") is found["cut"]
     assert catalog.lookup("curve", "cut") is None
-    own = read("import mfc\n@mfc.curve\ndef flip(): 'Mine.'\n")["flip"]
-    merged = catalog.merged([own])
-    assert merged.lookup("curve", "flip") is own
-    assert merged.constants == catalog.constants and len(merged) == len(catalog)
-    assert catalog.lookup("curve", "flip") is found["flip"]
 
 
 # ── the cache ───────────────────────────────────────────────────────────────────────────────────────────

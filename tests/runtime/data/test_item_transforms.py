@@ -139,18 +139,6 @@ def test_what_happens_in_training_and_in_evaluation():
     assert type(it.evaluation_form(it.valid_only(it.random_resized_crop(8)))).__name__ == "_Chain"
 
 
-@pytest.mark.parametrize(
-    ("transforms", "same"),
-    [
-        ([], True), ([it.resize(8), it.to_gray()], True), ([it.resize(8), it.flip()], False),
-        ([it.train_only(it.resize(8))], False), ([it.valid_only(it.to_gray())], False),
-        ([it.random_resized_crop(8)], False),
-    ],
-)  # fmt: skip
-def test_deterministic(transforms, same):
-    assert it.deterministic(transforms) == same
-
-
 def test_a_transform_of_the_users_own():
     @item_transform(shape="c h w -> c h w")
     class darker:
@@ -162,7 +150,7 @@ def test_a_transform_of_the_users_own():
         def __call__(self, image, rng):
             return image
 
-    assert it.deterministic([darker()]) and it.pipeline([darker()], False)
+    assert not it.is_random(darker()) and it.pipeline([darker()], False)
     with pytest.raises(RunError) as caught:
         it.pipeline([noise()], training=False)
     assert str(caught.value) == (
@@ -170,7 +158,7 @@ def test_a_transform_of_the_users_own():
         "  = help: give it `def evaluation(self)`, which returns a transform, or None for nothing at all"
     )
     with pytest.raises(RunError, match=r"R0111.*no item transform"):
-        it.deterministic([lambda image, rng: image])
+        it.pipeline([lambda image, rng: image], training=False)
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────
