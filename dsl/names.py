@@ -26,7 +26,6 @@ from mfc.dsl.syntax import (
     Expr,
     FieldStmt,
     LetStmt,
-    ListExpr,
     Name,
     Param,
 )
@@ -204,13 +203,11 @@ class Names(ABC):
         """The number of classes of a data block: known once its items were read."""
         decl = data.declared.decl
         body = decl.body if isinstance(decl, DataDecl) else ()
-        for field in body:
-            if (
-                isinstance(field, FieldStmt)
-                and field.name.text == "vocab"
-                and isinstance(field.value, ListExpr)
-            ):
-                return len(field.value.items)
+        given = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == "vocab"), None)
+        if given is not None:
+            vocab = self.evaluate(given, Scope(data.declared.module, dict(data.args)))
+            if isinstance(vocab, list):
+                return len(vocab)
         fact = f"{data.name}.classes"
         return self.facts.get(fact, Dim.symbol(fact))
 
