@@ -14,7 +14,7 @@ from mfc.runtime.optim.buckets import Bucket, is_dense
 from mfc.runtime.optim.lowering import has_kernel, lower
 from mfc.runtime.optim.parts import Part, Scratch
 from mfc.runtime.optim.schedules import Spread, rate_for
-from mfc.runtime.optim.units import Unit, plan
+from mfc.runtime.optim.units import Unit, plan, run
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Optimizer:
         self._counts = any(part.counts for part in self.parts)
         self._buckets: list[Bucket] = []
         self._plans: dict[Bucket, tuple[list[int], list[Unit]]] = {}
-        self._scratch: dict[tuple[torch.device, torch.dtype], Scratch] = {}
+        self._scratches: dict[tuple[torch.device, torch.dtype], list[Scratch]] = {}
         self._left_out: list[nn.Parameter] = []
         self.clear_state()
 
@@ -132,10 +132,9 @@ class Optimizer:
                     views = {name: [own[i] for i in live] for name, own in views.items()}
                 self._kernel(params, gradients, views, steps, hyper)
             else:
+                scratches = self._scratches.setdefault((bucket.device, bucket.dtype), [])
                 by_index = dict(zip(live, gradients))
-                for unit in self._units(bucket, live):
-                    grads = [by_index[index] for index in unit.indices]
-                    unit.run(self.parts, hyper, grads, bucket.steps[unit.indices[0]])
+                run(self._units(bucket, live), bucket, self.parts, hyper, by_index, scratches)
 
     def zero_grad(self) -> None:
         """Takes all gradients away, so that a parameter that the next loss doesn't reach is left out."""
@@ -178,10 +177,7 @@ class Optimizer:
         """The units of a composed update, planned anew only where other parameters have a gradient."""
         planned, units = self._plans.get(bucket, ([], []))
         if planned != live:
-            key = bucket.device, bucket.dtype
-            if key not in self._scratch:
-                self._scratch[key] = Scratch(*key)
-            units = plan(bucket, live, self._scratch[key])
+            units = plan(bucket, live)
             self._plans[bucket] = live, units
         return units
 
@@ -199,7 +195,7 @@ class Optimizer:
         Frozen parameters without state are left out, so that no memory is kept for them.
         """
         self._plans.clear()
-        self._scratch.clear()
+        self._scratches.clear()
         self._left_out.clear()
         members: dict[tuple[Any, ...], list[tuple[int, nn.Parameter]]] = {}
         for group, params in enumerate(self.groups):

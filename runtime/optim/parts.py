@@ -29,7 +29,7 @@ class Part:
 
 
 class Scratch:
-    """Memory for intermediate results of one device and type, used by one piece after another."""
+    """Memory for intermediate results, used by one piece after another."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
@@ -62,10 +62,13 @@ class Piece:
     grad: torch.Tensor
     step: int
 
-    def __init__(self, p: torch.Tensor, state: Mapping[str, torch.Tensor], scratch: Scratch) -> None:
+    def __init__(self, p: torch.Tensor, state: Mapping[str, torch.Tensor]) -> None:
         self.p = p
-        self._scratch = scratch
         self.__dict__.update(state)
+
+    def lend(self, scratch: Scratch, step: int) -> None:
+        """Says where the memory for this update's intermediate results is, and the update's number."""
+        self._scratch, self.step = scratch, step
 
     if TYPE_CHECKING:
 

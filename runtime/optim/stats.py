@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
+import torch
+
 from mfc.runtime.component import Range, stat
 from mfc.runtime.optim.parts import Part, Piece
 
@@ -26,7 +28,7 @@ class average_grad(Part):
         if self.dampening:
             piece.grad_avg.lerp_(piece.grad, 1 - hyper["mom"])
         else:
-            piece.grad_avg.mul_(hyper["mom"]).add_(piece.grad)
+            torch.add(piece.grad, piece.grad_avg, alpha=hyper["mom"], out=piece.grad_avg)
 
 
 @stat

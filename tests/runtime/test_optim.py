@@ -609,6 +609,37 @@ def test_own_stats_and_steppers(chunk):
             torch.testing.assert_close(parameter.detach(), p, atol=1e-12, rtol=1e-12)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_pieces_in_threads(two_threads):
+    run = case(NET, steps=10, missing=0.1)
+    with pieces_of(16):
+        ours = trained(adam(), run, lowered=False)
+    assert torch.get_num_threads() == 2, "the threads' own number stays theirs"
+    assert_equal(ours, trained(adam(), run, lowered=True), atol=1e-12)
+
+
+@stepper
+class failing_step(Part):
+    "Fails."
+
+    def __call__(self, piece, hyper):
+        raise ValueError("no step")
+
+
+@pytest.mark.parametrize("chunk", [16, 131_072])
+def test_what_a_part_raises_in_a_thread(two_threads, chunk):
+    run = case(NET, steps=1)
+    with pieces_of(chunk), pytest.raises(ValueError, match="no step"):
+        trained(Composition([failing_step()]), run, lowered=False)
+
+
 def test_a_stepper_without_its_stat():
     with pytest.raises(
         RunError, match="`adam_step` reads `sqr_avg`, which no stat before it keeps"
