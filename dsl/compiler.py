@@ -11,10 +11,11 @@ from mfc.dsl import ir
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.check import check
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
-from mfc.dsl.plan import CodeHash, loading, plan
+from mfc.dsl.plan import CodeHash, loading, placed, plan
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
 from mfc.dsl.typed import Checked
+from mfc.dsl.values import Shape
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class Compiled:
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.diagnostics if d.severity == "error"]
 
+    @property
+    def folder(self) -> str:
+        """Where relative paths start: the folder of the spec that is compiled."""
+        return posixpath.dirname(self.program.entry.path)
+
     def plan(self, code_hash: CodeHash, targets: Iterable[str] = ()) -> ir.Plan:
         """The stages of a spec without errors."""
         assert not self.errors
-        entry = self.program.entry
-        folder = posixpath.dirname(entry.path)
-        return plan(self.checked, entry.file.source.name, folder, code_hash, tuple(targets))
+        name = self.program.entry.file.source.name
+        return plan(self.checked, name, self.folder, code_hash, tuple(targets))
 
     def names(self) -> list[str]:
         """What can be a target of a run: instances, and declarations for all of theirs."""
@@ -42,7 +47,12 @@ class Compiled:
 
     def loading(self, data: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """How batches of a data block are drawn: what decides them, and what only places them."""
-        return loading(self.checked, data, posixpath.dirname(self.program.entry.path))
+        return loading(self.checked, data, self.folder)
+
+    def model(self, name: str) -> tuple[ir.Stack, Shape]:
+        """The first model of that name with its layers, its files where they lie, and the shape that goes in."""
+        found = next(model for declared, model in self.checked.models.items() if declared.name == name)
+        return placed(found.stack, self.folder), found.into
 
 
 def compile(

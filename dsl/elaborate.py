@@ -7,7 +7,7 @@ an `if` are looked into, and calls are checked but not followed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfc.dsl import ir, shapes
@@ -392,12 +392,7 @@ class Elaborator:
         if into is not None and not any(isinstance(v, Unknown) for v in args.values()):
             self.follow(value, args, into, here, span)
         filled = {p.name: args.get(p.name) for p in value.info.parameters}
-        layer = DraftLayer(
-            value.info.name,
-            ir.Call(value.kind, value.info.name, value.info.target, lower(filled)),
-            passes,
-            tie,
-        )
+        layer = DraftLayer(value.info.name, lower(replace(value, args=filled)), passes, tie)
         here.stack.steps.append(Place("run", layer))
         if into is not None:
             if len(self.layers) >= MAX_LAYERS:

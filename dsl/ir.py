@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field, fields, replace
 from typing import Any, TypeAlias
 
 from mfc.dsl.node import record
@@ -39,7 +39,16 @@ class Fact:
     name: str
 
 
-Value: TypeAlias = "bool | int | float | str | list[Value] | Call | Trained | Fact | Stack | Step | None"
+@record
+class File:
+    """A path that a component takes. In a recipe it is as the spec writes it: the content decides, not the place."""
+
+    path: str
+
+
+Value: TypeAlias = (
+    "bool | int | float | str | list[Value] | Call | Trained | Fact | File | Stack | Step | None"
+)
 
 
 # ── models ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,7 +184,7 @@ class Plan:
 
 _TAGS = {
     cls.__name__: cls
-    for cls in (Call, Trained, Fact, Layer, Stack, Run, Keep, Load, Branch, Define, Apply, Join)
+    for cls in (Call, Trained, Fact, File, Layer, Stack, Run, Keep, Load, Branch, Define, Apply, Join)
 }
 
 
@@ -190,6 +199,19 @@ def walk(value: Any) -> Iterator[Any]:
         inside = (getattr(value, f.name) for f in fields(value)) if type(value).__name__ in _TAGS else ()
     for item in inside:
         yield from walk(item)
+
+
+def substitute(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A value with `change(node)` in the place of every node in it, innermost first."""
+    if isinstance(value, Mapping):
+        return {key: substitute(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(substitute(item, change) for item in value)
+    if type(value).__name__ in _TAGS:
+        return change(
+            replace(value, **{f.name: substitute(getattr(value, f.name), change) for f in fields(value)})
+        )
+    return value
 
 
 def to_json(value: Any) -> Any:

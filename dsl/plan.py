@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mfc.dsl import ir, want
-from mfc.dsl.lower import lower
+from mfc.dsl import ir
+from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TrainInfo
-from mfc.dsl.types import PATH
 from mfc.dsl.values import ComponentValue, Instance, Weights
 
 CodeHash = Callable[[Iterable[str]], str]
@@ -75,7 +74,12 @@ def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], d
     """How batches of a data block are drawn: what decides them, and what only places them. Raises KeyError."""
     info = {i.name: checked.data[i] for i in checked.runnable() if i in checked.data}[data]
     recipe, placing = _Planner(checked, lambda targets: "", folder).loading(info)
-    return lower(recipe), lower(placing)
+    return lower(recipe), placed(lower(placing), folder)
+
+
+def placed(value: Any, folder: str) -> Any:
+    """A value whose paths start from the folder of the spec."""
+    return ir.substitute(value, lambda n: ir.File(_absolute(n.path, folder)) if isinstance(n, ir.File) else n)
 
 
 def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
@@ -117,24 +121,15 @@ class _Planner:
         inputs: Sequence[str],
     ) -> str:
         if name not in self.stages:
-            placing = dict(placing) | {"reads": dict(_reads(recipe, self.folder))}
-            recipe, placing = lower(recipe), lower(placing)
+            recipe, placing = lower(recipe), placed(lower(placing), self.folder)
+            files = {node.path for node in ir.walk(recipe) if isinstance(node, ir.File)}
+            placing["reads"] = {path: _absolute(path, self.folder) for path in sorted(files)}
             calls = _calls(recipe)
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)
             code = self.code_hash([CODE[kind], *sorted({call.target for call in calls})])
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
-
-    def placed(self, value: Any) -> Any:
-        """Components whose paths start from the folder of the spec."""
-        if isinstance(value, list):
-            return [self.placed(item) for item in value]
-        if not isinstance(value, ComponentValue):
-            return value
-        paths = _paths(value)
-        args = {k: _absolute(v, self.folder) if k in paths else self.placed(v) for k, v in value.args.items()}
-        return replace(value, args=args)
 
     # ── data ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,7 +147,7 @@ class _Planner:
             if fields[other]:
                 raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
         source = _unplaced(fields["source"])
-        where = {"source": self.placed(fields["source"])}
+        where = {"source": fields["source"]}
         files = self.stage("files", f"{name}.files", {"source": source}, where, ())
         recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
         items = self.stage("items", f"{name}.items", recipe, {}, (files,))
@@ -178,7 +173,7 @@ class _Planner:
             recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
             recipe |= {"on_error": fields["on_error"]}
         where = ("source", "item_transforms", "batch_transforms", "workers")
-        return recipe, {k: self.placed(fields[k]) for k in where}
+        return recipe, {k: fields[k] for k in where}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -227,7 +222,6 @@ class _Planner:
         }
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
         placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
-        placing |= {k: self.placed(placing[k]) for k in ("callbacks", "metrics")}
         return self.stage("train", name, recipe, placing, inputs)
 
     def weights(self, value: Any) -> Any:
@@ -277,37 +271,16 @@ def _draws(value: Any) -> bool:
     return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
-def _paths(value: ComponentValue) -> set[str]:
-    """The arguments of a component that say where something lies."""
-    return {p.name for p in value.info.parameters if PATH in want.members(p.type)}
-
-
 def _unplaced(value: Any) -> Any:
-    """A component without the arguments that only say where things lie."""
+    """A source without the arguments that only say where its items lie."""
     if not isinstance(value, ComponentValue):
         return value
-    return replace(value, args={k: v for k, v in value.args.items() if k not in _paths(value)})
+    paths = {p.name for p in value.info.parameters if takes_path(p.type)}
+    return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
 
 
-def _absolute(path: Any, folder: str) -> Any:
-    return path if not isinstance(path, str) or path.startswith("~") else posixpath.join(folder, path)
-
-
-def _reads(value: Any, folder: str) -> Iterator[tuple[str, str]]:
-    """The files that the components of a recipe read, such as a list of validation items: the argument as it is
-    written, `valid=valid.txt`, and where the file lies. Its content counts, its place does not."""
-    match value:
-        case ComponentValue():
-            for name, argument in value.args.items():
-                if name in _paths(value) and isinstance(argument, str):
-                    yield f"{name}={argument}", _absolute(argument, folder)
-                yield from _reads(argument, folder)
-        case Mapping():
-            for item in value.values():
-                yield from _reads(item, folder)
-        case list():
-            for item in value:
-                yield from _reads(item, folder)
+def _absolute(path: str, folder: str) -> str:
+    return path if path.startswith("~") else posixpath.join(folder, path)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -19,7 +19,8 @@ from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import WATCHING, NotRunnable
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
-from mfc.runtime.store import Record, Store, record, versions
+from mfc.runtime.stagekey import Record, record, versions
+from mfc.runtime.store import Store
 from mfc.spec import Spec, SpecError
 from mfc.stages import Means
 
@@ -147,8 +148,8 @@ class Driver:
         if stage.kind == "packed":  # decoding depends on the images alone, not on their split and labels
             inputs = {"images": stages.images(self.folders[stage.inputs[0]])}
         inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
-        calls = [node for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
-        codes = {call.name: self._index.hash([call.target]) for call in calls}
+        targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
+        codes = {target: self._index.hash([target]) for target in targets}
         return record(stage, inputs, self._versions, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:

@@ -21,8 +21,8 @@ from mfc.stages import Means
 if TYPE_CHECKING:
     from torch import nn
 
-    from mfc.dsl.elaborate import Elaborated
     from mfc.dsl.typed import TrainInfo
+    from mfc.dsl.values import Shape
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.training.learner import Learner
@@ -161,7 +161,7 @@ class Job:
             return stages.data_loaders(loading, placing, driver.folders, 42, name, choose_device(device))
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
-        return stages.module(self._model(name).stack, [], 42, name).to(choose_device(device))
+        return stages.module(self._model(name)[0], [], 42, name).to(choose_device(device))
 
     def layers(self, name: str) -> list[LayerRow]:
         """The layers of a model in the order in which they run, with the shapes that they give for one item.
@@ -170,19 +170,18 @@ class Job:
         """
         from mfc.runtime.layer_table import layer_table
 
-        model = self._model(name)
-        return layer_table(model.stack, (1, *cast("tuple[int, ...]", model.into[1:])))
+        stack, into = self._model(name)
+        return layer_table(stack, (1, *cast("tuple[int, ...]", into[1:])))
 
-    def _model(self, name: str) -> Elaborated:
-        """A model with what the data tells put in."""
+    def _model(self, name: str) -> tuple[ir.Stack, Shape]:
+        """A model with what the data tells put in, and the shape that goes in."""
         checked = self.spec.compiled.checked
         known = checked.runnable()
         uses = [i.name for i in known if i in checked.trains and _trains(checked.trains[i], name)]
         driver = self._driver(Means(), uses or [i.name for i in known if i in checked.data])
         if driver.targets:
             driver.bind()
-        found = driver.spec.compiled.checked.models.items()
-        return next(model for declared, model in found if declared.name == name)
+        return driver.spec.compiled.model(name)
 
     def _driver(
         self, means: Means, targets: Sequence[str], say: Callable[[str], None] = lambda line: None

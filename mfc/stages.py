@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -141,7 +141,9 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     recipe, placing = stage.recipe, stage.placing
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
-    model = module(recipe["model"], build_weights(stage, inputs) if weights else [], seed, name)
+    model = module(
+        placed(stage, recipe["model"]), build_weights(stage, inputs) if weights else [], seed, name
+    )
     schedule = Together(located(stage, recipe["schedule"]))
     return {
         "model": model,
@@ -214,11 +216,10 @@ def build_weights(stage: ir.Stage, inputs: Folders) -> list[Any]:
 
 def located(stage: ir.Stage, value: Any) -> Any:
     """What a recipe's value builds, with the files that it reads where they lie."""
-    return build(_at_place(value, stage.placing["reads"]))
+    return build(placed(stage, value))
 
 
-def _at_place(value: Any, reads: Mapping[str, str]) -> Any:
-    if isinstance(value, ir.Call):
-        args = {k: reads.get(f"{k}={v}", _at_place(v, reads)) for k, v in value.args.items()}
-        return replace(value, args=args)
-    return [_at_place(item, reads) for item in value] if isinstance(value, list) else value
+def placed(stage: ir.Stage, value: Any) -> Any:
+    """A recipe's value with the files that it reads where they lie."""
+    reads = stage.placing["reads"]
+    return ir.substitute(value, lambda n: ir.File(reads[n.path]) if isinstance(n, ir.File) else n)

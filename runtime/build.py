@@ -11,7 +11,8 @@ from mfc.runtime.errors import RunError
 
 
 def build(value: Any) -> Any:
-    """A value with every call in it carried out, innermost first; all that is no call, list or mapping stays.
+    """A value with every call in it carried out, innermost first; a file is its path, all that is no
+    call, list or mapping stays.
 
     Raises RunError R0251 where a component's file or name can't be loaded, and R0252 where it refuses its
     arguments.
@@ -30,7 +31,7 @@ def build(value: Any) -> Any:
         return [build(item) for item in value]
     if isinstance(value, Mapping):
         return {key: build(item) for key, item in value.items()}
-    return value
+    return value.path if isinstance(value, ir.File) else value
 
 
 def find(call: ir.Call) -> Any:

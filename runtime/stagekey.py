@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import xxhash
 
-from mfc.dsl.ir import Stage, to_json
+from mfc.dsl.ir import Call, Stage, substitute, to_json, walk
 
 FORMAT = 1
 """Raised when the meaning of keys or artifacts changes, so that old ones are not taken for new ones."""
@@ -42,8 +42,8 @@ def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Record:
-    """All that a key is made of, as JSON. `codes` are code hashes of single components by name: they are not
-    in the key, and only tell which component changed."""
+    """All that a key is made of, as JSON. `codes` are code hashes of single components by name, which tell
+    which component changed."""
 
     stage: str
     kind: str
@@ -62,29 +62,20 @@ class Record:
 
 
 def record(
-    stage: Stage,
-    inputs: Mapping[str, str],
-    versions: Mapping[str, str],
-    codes: Mapping[str, str] | None = None,
+    stage: Stage, inputs: Mapping[str, str], versions: Mapping[str, str], codes: Mapping[str, str] = {}
 ) -> Record:
-    """What a stage's key is made of. `inputs` maps each input's name to its artifact's digest."""
-    recipe = _without_targets(to_json(stage.recipe))
-    return Record(stage.name, stage.kind, recipe, stage.code, dict(inputs), dict(versions), dict(codes or {}))
+    """What a stage's key is made of. `inputs` maps each input's name to its artifact's digest, `codes` each
+    component's target to its code hash: a component's code counts, not where it stands."""
 
+    def coded(node: Any) -> Any:
+        return replace(node, target=codes.get(node.target, "")) if isinstance(node, Call) else node
 
-def key(stage: Stage, inputs: Mapping[str, str], versions: Mapping[str, str]) -> str:
-    """The stage's key. See `record`."""
-    return record(stage, inputs, versions).key
-
-
-def _without_targets(value: Any) -> Any:
-    """A value as JSON without the places of definitions: the code counts, not where it stands."""
-    if isinstance(value, list):
-        return [_without_targets(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    call = value.get("$") == "Call"
-    return {name: _without_targets(part) for name, part in value.items() if not (call and name == "target")}
+    calls = dict.fromkeys((n.name, n.target) for n in walk(stage.recipe) if isinstance(n, Call))
+    by_name: dict[str, str] = {}
+    for name, target in calls:
+        by_name[name] = by_name.get(name, "") + codes.get(target, "")
+    recipe = to_json(substitute(stage.recipe, coded))
+    return Record(stage.name, stage.kind, recipe, stage.code, dict(inputs), dict(versions), by_name)
 
 
 # ── why a stage runs ────────────────────────────────────────────────────────────────────────────────────

@@ -28,11 +28,7 @@ import xxhash
 from mfc.runtime.disk import Lock, disk_error, flush, make_folder, remove, write_file, writes
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import HashCache, digest_file
-from mfc.runtime.stagekey import FORMAT, Record, explain, key, record, versions
-
-__all__ = [
-    "Artifact", "Record", "Store", "Writing", "explain", "key", "record", "store_folder", "versions",
-]  # fmt: skip
+from mfc.runtime.stagekey import FORMAT, Record, explain
 
 KEEP = 5
 """Results of one stage that are kept beside those of the last runs: the last used ones."""

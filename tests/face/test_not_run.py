@@ -77,6 +77,18 @@ def scaled(path: Path):
     return lambda pred, target: by * nn.functional.cross_entropy(pred, target)
 
 
+@mfc.layer(shape="b ... -> b ...")
+class shifted(nn.Module):
+    """Adds the numbers in files."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        super().__init__()
+        self.by = sum(float(Path(path).read_text()) for path in paths)
+
+    def forward(self, x):
+        return x + self.by
+
+
 @mfc.callback()
 class stop_at(Callback):
     """Acts on what is measured."""
@@ -210,7 +222,22 @@ def test_paths_are_those_of_the_spec_and_their_content_counts(
     assert job(folder, text).run(device="cpu", progress=False).ran == []
     (folder / "by.txt").write_text("0.25")
     (status,) = [s for s in job(folder, text).status() if s.state == "to run"]
-    assert status.stage.name == "fit" and status.reasons == ["input file path=by.txt changed"]
+    assert status.stage.name == "fit" and status.reasons == ["input file by.txt changed"]
+
+
+def test_the_files_that_a_layer_reads_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'use "parts.py" (shifted)\n' + DATA
+    text += MODEL.replace("conv2d(4, stride = 4)", 'conv2d(4, stride = 4)  shifted(["a.txt", "b.txt"])') + FIT
+    (folder / "elsewhere").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text("1")
+    monkeypatch.chdir(folder / "elsewhere")
+    run = job(folder, text).run(device="cpu", progress=False)
+    assert run.ran[-1] == "fit" and run["fit"].learner.model.state_dict()
+    assert len(job(folder, text).layers("net")) > 2
+    (folder / "b.txt").write_text("2")
+    (status,) = [s for s in job(folder, text).status() if s.state == "to run"]
+    assert status.reasons == ["input file b.txt changed"]
 
 
 def test_metrics_count_where_a_callback_may_act_on_them(folder: Path) -> None:

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from mfc.dsl.ir import Call, Stage
 from mfc.runtime.disk import Lock, replacing, write_file
 from mfc.runtime.errors import RunError
-from mfc.runtime.store import Artifact, Record, Store, file_name, record, store_folder
+from mfc.runtime.stagekey import Record, record
+from mfc.runtime.store import Artifact, Store, file_name, store_folder
 
 FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 
