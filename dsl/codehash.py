@@ -228,13 +228,3 @@ def _absolute(name: str, module: Module) -> str:
         parts = parts[:-1]
     kept = parts[: len(parts) - (level - 1)]
     return ".".join([*kept, *filter(None, name[level:].split("."))])
-
-
-def code_hash(targets: Iterable[str]) -> str:
-    """The hash of all definitions that `targets` can reach now. For several, make one `CodeIndex`."""
-    return CodeIndex().hash(targets)
-
-
-def reached(targets: Iterable[str]) -> set[tuple[str, str]]:
-    """The definitions that `targets` can reach now, as (path, name). See `CodeIndex.reached`."""
-    return CodeIndex().reached(targets)

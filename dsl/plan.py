@@ -121,9 +121,10 @@ class _Planner:
         inputs: Sequence[str],
     ) -> str:
         if name not in self.stages:
-            recipe, placing = lower(recipe), placed(lower(placing), self.folder)
-            files = {node.path for node in ir.walk(recipe) if isinstance(node, ir.File)}
-            placing["reads"] = {path: _absolute(path, self.folder) for path in sorted(files)}
+            recipe = lower(recipe)
+            files = sorted({node.path for node in ir.walk(recipe) if isinstance(node, ir.File)})
+            reads = {path: _absolute(path, self.folder) for path in files}
+            placing = placed(lower(placing), self.folder) | {"reads": reads}
             calls = _calls(recipe)
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)

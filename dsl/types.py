@@ -365,11 +365,6 @@ def union(members: list[Type]) -> Type:
     return next(iter(flat.values())) if len(flat) == 1 else Union(tuple(flat.values()))
 
 
-def of_kind(*kinds: str) -> Type:
-    """A component or declaration of one of these kinds."""
-    return union([Kind(kind) for kind in kinds])
-
-
 def list_of(item: Type) -> ListOf:
     """A list of `item`s."""
     return ListOf(item)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mfc.dsl.params import Text
-from mfc.dsl.render import json_line, render, summary
+from mfc.dsl.render import json_line, one_line, render, summary
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.spec import Spec, SpecError, read
 
@@ -91,6 +91,9 @@ def check(given: argparse.Namespace) -> int:
         if given.json:
             for diagnostic in spec.diagnostics:
                 print(json_line(diagnostic))
+        elif given.short:
+            for diagnostic in spec.diagnostics:
+                print(one_line(diagnostic))
         else:
             _report(spec.diagnostics, sys.stdout)
             print(summary(spec.diagnostics, spec.name))
@@ -253,7 +256,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = add("check", check, "report all mistakes, without running anything", spec)
     one.add_argument("specs", nargs="+", metavar="SPEC", help="the .mfs files")
-    one.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form.add_argument("--short", action="store_true", help="print one mistake a line, as compilers do")
 
     one = add("plan", plan, "show the stages, which would run, and why", job, targets)
     one.add_argument("--graph", metavar="FILE.svg", help="draw the stages")

@@ -42,22 +42,14 @@ class BatchPipeline:
         transforms: batch transforms, or lists of them (`aug_transforms()`).
         channels: of the images.
         training: draw at random; otherwise each transform's evaluation form is used.
-        memory_format: of what comes out; `torch.preserve_format` keeps that of the images.
 
     Raises `RunError` R0150 where a transform does not fit the channels, R0151 for different pad modes, R0152
     for two normalisations and R0153 for what is no batch transform.
     """
 
     def __init__(
-        self,
-        transforms: Iterable[Any],
-        seed: int,
-        stage: str,
-        channels: int,
-        training: bool,
-        memory_format: torch.memory_format = torch.preserve_format,
+        self, transforms: Iterable[Any], seed: int, stage: str, channels: int, training: bool
     ) -> None:
-        self.memory_format = memory_format
         active = list(_flat(transforms))
         if not training:
             active = [form for form in (transform.evaluation() for transform in active) if form is not None]
@@ -140,18 +132,14 @@ class BatchPipeline:
         return [u.to(torch.float64) for u in uniforms(self._streams, epoch, items, counts)]
 
     def _empty(self, shape: tuple[int, ...], images: Tensor) -> Tensor:
-        """Memory for the result."""
+        """Memory for the result, in the memory format of the images."""
         count, channels, height, width = shape
         number = count * channels * height * width
         if images.device.type == "cpu":
             flat = self._buffers.empty(number)
         else:
             flat = torch.empty(number, device=images.device)
-        last = self.memory_format == torch.channels_last or (
-            self.memory_format == torch.preserve_format
-            and images.is_contiguous(memory_format=torch.channels_last)
-            and not images.is_contiguous()
-        )
+        last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
         return flat.view(count, height, width, channels).permute(0, 3, 1, 2) if last else flat.view(shape)
 
     def _piece(self, images: Tensor, size: tuple[int, int]) -> int:

@@ -30,9 +30,7 @@ def train_stage(
     loss: Any,
     optimizer: Any,
     *,
-    epochs: int | None = None,
-    schedule: Any = None,
-    phases: Sequence[Phase] = (),
+    phases: Sequence[Phase],
     metrics: Sequence[Any] = (),
     callbacks: Iterable[Any] = (),
     groups: Sequence[Sequence[nn.Parameter]] | None = None,
@@ -44,7 +42,7 @@ def train_stage(
     progress: bool = True,
     stream: TextIO | None = None,
 ) -> Learner:
-    """Trains for `epochs`, or through `phases`, and leaves `model.safetensors`, `history.jsonl`, `meta.json`
+    """Trains through `phases`, and leaves `model.safetensors`, `history.jsonl`, `meta.json`
     and the last checkpoint in `folder`. Where `folder` holds a checkpoint already, training goes on from it.
 
     Args:
@@ -60,17 +58,16 @@ def train_stage(
     here = environment(device)
     watching = [Progress()] if progress else []
     learner = Learner(
-        model, dls, loss, optimizer, schedule=schedule, metrics=metrics, groups=groups, seed=seed,
+        model, dls, loss, optimizer, metrics=metrics, groups=groups, seed=seed,
         stage=stage, folder=folder, device=device, stream=stream,
         callbacks=[*callbacks, Recorder(), Scheduling(), checkpoint.Checkpoint(here), *watching],
     )  # fmt: skip
-    planned = tuple(phases) or (Phase(epochs or 0),)
     if (found := checkpoint.latest(folder)) is not None:
-        _resume(learner, checkpoint.load(found), here, planned)
+        _resume(learner, checkpoint.load(found), here, phases)
     elif previous is not None:
         _continue(learner, previous)
     try:
-        learner.fit(*planned)
+        learner.fit(*phases)
     except RunError as error:
         error.notes += [kept] if (kept := _kept(folder)) else []
         raise

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mfc.dsl.catalog import builtin_catalog
-from mfc.dsl.codehash import CodeIndex, code_hash, reached
+from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.ir import Call
 from mfc.runtime.build import build
 from tests.tracing import executed
@@ -109,7 +109,7 @@ def edit(project: Path, name: str, old: str, new: str) -> None:
 
 
 def test_what_a_component_reaches(project: Path) -> None:
-    found = reached([f"{project}/main.py:comp"])
+    found = CodeIndex().reached([f"{project}/main.py:comp"])
     assert sorted((os.path.relpath(path, project), name) for path, name in found) == [
         ("helpers.py", "<module>"),
         ("helpers.py", "FACTOR"),
@@ -172,29 +172,31 @@ EDITS: list[tuple[str, str, str, bool]] = [
     ("name", "old", "new", "changes"), EDITS, ids=[f"{e[0]}: {e[1][:30]}" for e in EDITS]
 )
 def test_edits(project: Path, name: str, old: str, new: str, changes: bool) -> None:
-    before = code_hash([f"{project}/main.py:comp"])
+    before = CodeIndex().hash([f"{project}/main.py:comp"])
     edit(project, name, old, new)
-    assert (code_hash([f"{project}/main.py:comp"]) != before) == changes
+    assert (CodeIndex().hash([f"{project}/main.py:comp"]) != before) == changes
 
 
 def test_the_folder_does_not_count(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    here = code_hash([f"{project}/main.py:comp"])
+    here = CodeIndex().hash([f"{project}/main.py:comp"])
     elsewhere = tmp_path_factory.mktemp("other") / "moved"
     project.rename(elsewhere)
-    assert code_hash([f"{elsewhere}/main.py:comp"]) == here
+    assert CodeIndex().hash([f"{elsewhere}/main.py:comp"]) == here
 
 
 def test_globals_and_modules_as_values_reach_everything_in_them(project: Path) -> None:
-    names = {name for _, name in reached([f"{project}/main.py:uses_globals"])}
+    names = {name for _, name in CodeIndex().reached([f"{project}/main.py:uses_globals"])}
     assert {"comp", "idle", "whole_module", "unused"} <= names
-    names = {name for path, name in reached([f"{project}/main.py:whole_module"]) if "helpers" in path}
+    names = {
+        name for path, name in CodeIndex().reached([f"{project}/main.py:whole_module"]) if "helpers" in path
+    }
     assert {"unused", "only_for_types", "registry"} <= names
 
 
 def test_several_targets(project: Path) -> None:
     targets = [f"{project}/main.py:comp", f"{project}/helpers.py:unused"]
-    assert reached(targets) == reached(targets[:1]) | reached(targets[1:])
-    assert code_hash(targets) == code_hash(reversed(targets)) != code_hash(targets[:1])
+    assert CodeIndex().reached(targets) == CodeIndex().reached(targets[:1]) | CodeIndex().reached(targets[1:])
+    assert CodeIndex().hash(targets) == CodeIndex().hash(reversed(targets)) != CodeIndex().hash(targets[:1])
 
 
 def test_a_target_that_is_not_there(project: Path) -> None:
@@ -205,30 +207,30 @@ def test_a_target_that_is_not_there(project: Path) -> None:
         "mfc.runtime.streams:b",
     ):
         with pytest.raises(LookupError):
-            code_hash([target])
+            CodeIndex().hash([target])
 
 
 def test_the_names_of_the_face_lead_to_the_decorators(project: Path) -> None:
     (project / "own.py").write_text("import mfc\n@mfc.curve\ndef a(): return mfc.In\n")
-    found = {(os.path.basename(path), name) for path, name in reached([f"{project}/own.py:a"])}
+    found = {(os.path.basename(path), name) for path, name in CodeIndex().reached([f"{project}/own.py:a"])}
     assert {("component.py", "curve"), ("component.py", "_marks"), ("component.py", "In")} <= found
     assert ("component.py", "layer") not in found
 
 
 def test_a_file_that_is_not_python_is_one_piece(project: Path) -> None:
     (project / "own.py").write_text("import helpers\ndef a(): return helpers.scale(1)\n")
-    before = code_hash([f"{project}/own.py:a"])
+    before = CodeIndex().hash([f"{project}/own.py:a"])
     (project / "helpers.py").write_text("def scale(:\n")
-    broken = code_hash([f"{project}/own.py:a"])
+    broken = CodeIndex().hash([f"{project}/own.py:a"])
     (project / "helpers.py").write_text("def scale((:\n")
-    assert len({before, broken, code_hash([f"{project}/own.py:a"])}) >= 2
+    assert len({before, broken, CodeIndex().hash([f"{project}/own.py:a"])}) >= 2
 
 
 def test_what_is_skipped_is_not_followed(project: Path) -> None:
     target = f"{project}/main.py:comp"
     index = CodeIndex(skip=["helpers", "pack.deep", "main:LEFT"])
     found = {(os.path.relpath(path, project), name) for path, name in index.reached([target])}
-    everything = {(os.path.relpath(path, project), name) for path, name in reached([target])}
+    everything = {(os.path.relpath(path, project), name) for path, name in CodeIndex().reached([target])}
     assert {path for path, _ in everything - found} == {"helpers.py", "pack/deep/leaf.py", "main.py"}
     assert {name for path, name in everything - found if path == "main.py"} == {"LEFT", "RIGHT"}
     assert not any(path in ("helpers.py", "pack/deep/leaf.py") for path, _ in found)
@@ -271,9 +273,9 @@ def with_docstrings(source: str, texts: list[str]) -> str:
 def test_docstrings_and_layout_do_not_count(project: Path, texts: list[str]) -> None:
     target = f"{project}/main.py:comp"
     (project / "main.py").write_text(SOURCE)
-    before = code_hash([target])
+    before = CodeIndex().hash([target])
     (project / "main.py").write_text(with_docstrings(SOURCE, texts), encoding="utf-8")
-    assert code_hash([target]) == before
+    assert CodeIndex().hash([target]) == before
 
 
 @FIXED
@@ -284,12 +286,12 @@ def test_docstrings_and_layout_do_not_count(project: Path, texts: list[str]) -> 
 def test_comments_and_empty_lines_do_not_count(project: Path, places: set[int], line: str) -> None:
     target = f"{project}/main.py:comp"
     (project / "main.py").write_text(SOURCE)
-    before = code_hash([target])
+    before = CodeIndex().hash([target])
     lines = SOURCE.split("\n")
     for at in sorted(places, reverse=True):
         lines.insert(at, line)
     (project / "main.py").write_text("\n".join(lines))
-    assert code_hash([target]) == before
+    assert CodeIndex().hash([target]) == before
 
 
 CONSTANTS = st.sampled_from(
@@ -303,7 +305,7 @@ def test_different_code_has_different_hashes(project: Path, a: str, b: str) -> N
     hashes = []
     for value in (a, b):
         (project / "own.py").write_text(f"def f(x):\n    return {value}\n")
-        hashes.append(code_hash([f"{project}/own.py:f"]))
+        hashes.append(CodeIndex().hash([f"{project}/own.py:f"]))
     assert (hashes[0] == hashes[1]) == (a == b)
 
 
@@ -326,7 +328,7 @@ def test_cached_is_what_a_fresh_look_gives(
         hashes = []
         for folder in (kept, kept / str(i)):
             os.environ["MFC_CACHE"] = str(folder)
-            hashes.append(code_hash([f"{project}/main.py:comp"]))
+            hashes.append(CodeIndex().hash([f"{project}/main.py:comp"]))
         assert hashes[0] == hashes[1]
 
 
@@ -350,4 +352,4 @@ def test_what_item_transforms_run_was_reached() -> None:
 
         ran = executed(run)
         assert any(name == info.name for _, name in ran)
-        assert ran <= reached(["mfc.runtime.build:build", info.target]), info.name
+        assert ran <= CodeIndex().reached(["mfc.runtime.build:build", info.target]), info.name

@@ -30,7 +30,6 @@ from mfc.dsl.types import (
     describe,
     list_of,
     literal,
-    of_kind,
     optional,
     overlaps,
     type_of,
@@ -204,8 +203,3 @@ def test_something_can_be_said_of_every_value(of: Type, value: object) -> None:
     problem = of.accepts(value)
     assert problem is None or (problem.expected and problem.found)
     assert str(of) and of.words() and of.plural() and repr(of)
-
-
-def test_kinds_together() -> None:
-    assert of_kind("loss") == Kind("loss")
-    assert str(of_kind("curve", "rate")) == "curve or rate"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,12 @@ def test_check_prints_a_json_object_a_line(spec: str, capsys: pytest.CaptureFixt
     start, end = found["range"]["start"], found["range"]["end"]
     assert SPEC.splitlines()[start["line"]][start["character"] :].startswith("relu")
     assert end == {"line": start["line"], "character": start["character"] + 5}
+
+
+def test_check_prints_a_mistake_a_line(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.mfs").write_text(SPEC.replace("relu()", "rellu()"))
+    assert main(["check", "bad.mfs", "--short"]) == 2
+    assert re.fullmatch(r"bad\.mfs:\d+:\d+: error\[E0204\]: .*`rellu`.*\n", capsys.readouterr().out)
 
 
 def test_a_param_without_a_value_may_be_checked_but_not_run(

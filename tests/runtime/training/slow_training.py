@@ -10,7 +10,7 @@ import torch
 
 from mfc.runtime.errors import RunInterrupted
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, loaders, network
@@ -29,7 +29,7 @@ def train(folder: Path, *callbacks: Callback) -> Learner:
         loaders(items=400),
         cross_entropy(),
         Factory(momentum=0.9),
-        epochs=3,
+        phases=[Phase(3)],
         callbacks=callbacks,
         seed=1,
         stage="fit",

@@ -246,7 +246,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     train(tmp_path, plan=phases()[1:])
     with pytest.raises(RunError) as caught:
         train_stage(
-            network(classes=4), loaders(), cross_entropy(), Factory(), epochs=9, seed=7, stage="fit",
+            network(classes=4), loaders(), cross_entropy(), Factory(), phases=[Phase(9)], seed=7, stage="fit",
             folder=tmp_path, device=torch.device("cpu"), progress=False, stream=io.StringIO(),
         )  # fmt: skip
     assert caught.value.code == "R0208"
