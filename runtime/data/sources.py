@@ -10,9 +10,6 @@ for fewer of them (see `mfc.runtime.data.images.shrink`).
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import xxhash
 
 from mfc.runtime.component import source
-from mfc.runtime.errors import RunError
+from mfc.runtime.data.walk import FileTree
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,22 +67,13 @@ class image_files:
         folders: list[str] | None = None,
         hidden: bool = False,
     ) -> None:
-        self.root = os.path.abspath(os.path.expanduser(folder))
-        self.extensions = frozenset(e.lower().lstrip(".") for e in extensions or IMAGE_EXTENSIONS)
+        self.files = FileTree(folder, extensions or IMAGE_EXTENSIONS, "images", recurse, folders, hidden)
+        self.root = self.files.root
         self.mode = "RGB" if channels == 3 else "L"
-        self.recurse = recurse
-        self.folders = folders
-        self.hidden = hidden
 
     def scan(self) -> list[str]:
         """The items, sorted. Raises RunError where the folder is missing or holds no image."""
-        if not os.path.isdir(self.root):
-            raise missing_folder(self.root)
-        items = self._walk(self._wanted)
-        if not items:
-            raise self._nothing_found()
-        items.sort()
-        return items
+        return self.files.scan()
 
     def open(self, item: str) -> Image.Image:
         """An item as an image in mode RGB or L. The pixels of a JPEG may be unread still."""
@@ -109,69 +97,6 @@ class image_files:
     def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
         """XXH3 (128 bits) of each file's content."""
         return caches(self.root).digests(items)
-
-    def _wanted(self, names: list[str]) -> list[str]:
-        extensions = self.extensions
-        ends = [name.rpartition(".")[2] for name in names]
-        taken = [
-            name
-            for name, end in zip(names, ends)
-            if (end in extensions or end.lower() in extensions) and end != name
-        ]
-        return taken if self.hidden else [n for n in taken if n[0] != "."]
-
-    def _walk(self, pick: Callable[[list[str]], list[str]]) -> list[str]:
-        """What `pick` takes of the names in each folder, as paths relative to the root."""
-        items: list[str] = []
-        real = os.path.realpath(self.root)
-        # folders still to be read: path, prefix of its items, its real path and those of the folders above
-        waiting: list[tuple[str, str, tuple[str, ...]]] = [(self.root, "", (real,))]
-        if self.folders is not None:
-            waiting = [(f"{self.root}/{n}", f"{n}/", (real, f"{real}/{n}")) for n in self.folders]
-        while waiting:
-            folder, prefix, above = waiting.pop()
-            inside: list[os.DirEntry[str]] = []
-            try:
-                with os.scandir(folder) as entries:
-                    # `append` gives None, so that one pass lists the names and sets folders aside
-                    names = [e.name for e in entries if not e.is_dir() or inside.append(e)]
-            except FileNotFoundError as error:
-                raise missing_folder(folder) from error
-            except OSError as error:
-                raise unreadable(folder, error) from error
-            names = pick(names)
-            names.sort()
-            items += [prefix + name for name in names]
-            for entry in inside if self.recurse else ():
-                name = entry.name
-                real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{name}"
-                loop = entry.is_symlink() and any(f"{a}/".startswith(f"{real}/") for a in above)
-                if not loop and (self.hidden or name[0] != "."):
-                    waiting.append((entry.path, f"{prefix}{name}/", (*above, real)))
-        return items
-
-    def _nothing_found(self) -> RunError:
-        seen: Counter[str] = Counter()
-
-        def count(names: list[str]) -> list[str]:
-            for name in names:
-                _, dot, end = name.rpartition(".")
-                hidden = name[0] == "." and not self.hidden
-                seen["hidden" if hidden else f".{end.lower()}" if dot else "none"] += 1
-            return []
-
-        self._walk(count)
-        counts = sorted(seen.items(), key=lambda pair: (-pair[1], pair[0]))
-        kinds = ", ".join(f"{end} ({n:,})" for end, n in counts[:8])
-        more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
-        total = f"{seen.total():,} file{'s' if seen.total() != 1 else ''} seen"
-        message = f"no images found in `{self.root}`: {total}"
-        if seen:
-            message += f", with the extensions {kinds}{more}"
-        known = " ".join(sorted(self.extensions))
-        return RunError(
-            "R0102", message, help=f"taken are the extensions {known}; `extensions = [...]` names others"
-        )
 
 
 DIGITS_PER_CLASS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
@@ -214,34 +139,3 @@ class builtin:
 
         with Image.open(self.file) as sheet:
             return sheet.convert("L")
-
-
-def missing_folder(folder: str) -> RunError:
-    """The error for a folder that is not there. It names what is, and the nearest name."""
-    path = Path(folder)
-    if path.exists():
-        return RunError(
-            "R0101", f"`{folder}` is a file, not a folder", help="name the folder that holds the images"
-        )
-    there = next(parent for parent in path.parents if parent.is_dir())
-    missing = path.relative_to(there).parts[0]
-    names = (
-        sorted(p.name for p in there.iterdir() if p.is_dir() and p.name[0] != ".")
-        if os.access(there, 4)
-        else []
-    )
-    near = difflib.get_close_matches(missing, names, 1)
-    if near:
-        help = f"did you mean `{there / near[0]}`?"
-    else:
-        shown = ", ".join(f"`{n}`" for n in names[:8]) + (
-            f" and {len(names) - 8} more" if len(names) > 8 else ""
-        )
-        help = f"`{there}` is there and holds {f'the folders {shown}' if names else 'no folders'}"
-    return RunError("R0101", f"there is no folder `{folder}`", help=help)
-
-
-def unreadable(path: str, error: OSError | UnicodeDecodeError) -> RunError:
-    """The error for a file or folder that is there but can't be read."""
-    why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-    return RunError("R0103", f"can't read `{path}`: {why}")

@@ -21,7 +21,7 @@ import xxhash
 
 from mfc.runtime.component import Range, Splitter, splitter
 from mfc.runtime.data.paths import compiled, runs, shown
-from mfc.runtime.data.sources import unreadable
+from mfc.runtime.data.walk import unreadable
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
 
