@@ -1,0 +1,68 @@
+"""A language model: an encoder, and a decoder that scores every token of the vocabulary as the next one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mfc.runtime.component import Architecture, In, Range, architecture
+from mfc.runtime.text.awd_lstm import LANGUAGE_MODEL_DROPOUTS, locked_dropout, scaled
+
+
+@architecture(shape="b t -> b vocab t")
+class language_model(nn.Module):
+    """Predicts each next token of texts: ids `b t` to scores `b vocab t` (Merity et al., 2017).
+
+    The decoder shares its weight with the embedding (Inan et al., 2017). Parameter groups are fastai's: one for
+    each LSTM, then the embedding together with the decoder.
+
+    Args:
+        encoder: such as `awd_lstm()`.
+        vocab: how many tokens there are.
+        output_p: dropout of what enters the decoder, the same for all tokens of a text.
+        drop_mult: multiplies the probabilities of all dropouts, the encoder's too.
+    """
+
+    def __init__(
+        self,
+        encoder: Architecture,
+        vocab: In,
+        output_p: Annotated[float, Range(0, below=1)] = 0.1,
+        drop_mult: Annotated[float, Range(0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.output_p = scaled(output_p, drop_mult)
+        self.encoder = encoder.build(vocab, LANGUAGE_MODEL_DROPOUTS, drop_mult)
+        self.decoder = TiedDecoder(vocab)
+        # The embedding trains with the decoder: it is in no group of its own, and comes after the LSTMs.
+        embedding = self.encoder._modules.pop("embedding")
+        self.encoder.add_module("embedding", embedding)
+        embedding.group = False
+        self.recorded: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """The next tokens of each row, int64 `b t`, after those of the batch before -> scores `b vocab t`."""
+        raw = self.encoder(ids)
+        dropped = locked_dropout(raw.transpose(0, 1), self.output_p, self.training).transpose(0, 1)
+        if self.recorded is not None and self.training:
+            self.recorded = [(raw, dropped)]
+        return self.decoder(dropped, self.encoder.embedding.weight)
+
+    def reset(self) -> None:
+        """Begins all texts anew."""
+        self.encoder.reset()
+
+
+class TiedDecoder(nn.Module):
+    """Scores by a weight that belongs to the embedding, and a bias of its own."""
+
+    def __init__(self, vocab: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(vocab))
+
+    def forward(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """`b t features` and `vocab features` -> `b vocab t`, in memory as `b t vocab`."""
+        return F.linear(x.contiguous(), weight, self.bias).transpose(1, 2)
