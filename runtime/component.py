@@ -103,6 +103,12 @@ def batch_transform(
     return _marks("batch_transform", shape=shape, random=random, on=on, step=step)
 
 
+def tokenizer(component: T) -> T:
+    """Turns texts into ids: `fit(texts, folder, processes, show)` writes its files into a folder, and `load(folder)`
+    gives what encodes and decodes with them (`mfc.runtime.text.tokenizer`)."""
+    return _marks("tokenizer")(component)
+
+
 def loss(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
     """A loss with the shape of predictions that it takes (`"b classes ..."`) and the target types it fits."""
     return _marks("loss", shape=shape, targets=targets)
