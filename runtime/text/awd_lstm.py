@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mfc.runtime.component import In, Range, architecture
+from mfc.runtime.training.device import cpu_has_bf16
 
 PAD = 1
 """Id of the padding token."""
@@ -178,7 +180,8 @@ class WeightDropLSTM(nn.Module):
         recurrent = weight_dropout(self.weight_hh, self.weight_p, self.training)
         weights = [self.weight_ih, recurrent, self.bias_ih, self.bias_hh]
         keeps = torch.is_grad_enabled()  # what a backward pass needs; there is no dropout in here
-        with warnings.catch_warnings():
+        slow_bf16 = x.device.type == "cpu" and not cpu_has_bf16()  # and oneDNN's LSTM does not have it at all
+        with warnings.catch_warnings(), torch.autocast("cpu", enabled=False) if slow_bf16 else nullcontext():
             if x.is_cuda:  # cuDNN copies the weights into one piece: that can't be kept while they change
                 warnings.filterwarnings(
                     "ignore", "RNN module weights are not part of single contiguous chunk"

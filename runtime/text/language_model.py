@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from mfc.runtime.component import Architecture, In, Range, architecture
 from mfc.runtime.text.awd_lstm import LANGUAGE_MODEL_DROPOUTS, locked_dropout, scaled
+from mfc.runtime.text.decoder import TiedDecoder
 
 
-@architecture(shape="b t -> b vocab t")
+@architecture(shape="b t -> b vocab t", groups=("encoder", "decoder"))
 class language_model(nn.Module):
     """Predicts each next token of texts: ids `b t` to scores `b vocab t` (Merity et al., 2017).
 
@@ -36,11 +36,11 @@ class language_model(nn.Module):
         super().__init__()
         self.output_p = scaled(output_p, drop_mult)
         self.encoder = encoder.build(vocab, LANGUAGE_MODEL_DROPOUTS, drop_mult)
-        self.decoder = TiedDecoder(vocab)
+        embedding = self.encoder.embedding
+        self.decoder = TiedDecoder(embedding)
         # The embedding trains with the decoder: it is in no group of its own, and comes after the LSTMs.
-        embedding = self.encoder._modules.pop("embedding")
-        self.encoder.add_module("embedding", embedding)
         embedding.group = False
+        self.encoder.add_module("embedding", self.encoder._modules.pop("embedding"))
         self.recorded: list[tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -49,20 +49,8 @@ class language_model(nn.Module):
         dropped = locked_dropout(raw.transpose(0, 1), self.output_p, self.training).transpose(0, 1)
         if self.recorded is not None and self.training:
             self.recorded = [(raw, dropped)]
-        return self.decoder(dropped, self.encoder.embedding.weight)
+        return self.decoder(dropped)
 
     def reset(self) -> None:
         """Begins all texts anew."""
         self.encoder.reset()
-
-
-class TiedDecoder(nn.Module):
-    """Scores by a weight that belongs to the embedding, and a bias of its own."""
-
-    def __init__(self, vocab: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(vocab))
-
-    def forward(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """`b t features` and `vocab features` -> `b vocab t`, in memory as `b t vocab`."""
-        return F.linear(x.contiguous(), weight, self.bias).transpose(1, 2)

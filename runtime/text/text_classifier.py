@@ -14,7 +14,7 @@ from mfc.runtime.component import Architecture, In, Range, architecture
 from mfc.runtime.text.awd_lstm import CLASSIFIER_DROPOUTS, PAD, State, scaled
 
 
-@architecture(shape="b t -> b classes")
+@architecture(shape="b t -> b classes", groups=("encoder", "head"))
 class text_classifier(nn.Module):
     """Classifies texts: ids `b t`, padded at the end, to scores `b classes` (Howard and Ruder, 2018).
 
@@ -76,7 +76,7 @@ class text_classifier(nn.Module):
         for start in range(0, sizes[0], self.seq_len):
             rows = sum(size > start for size in sizes)
             early = sum(size - start > self.max_len for size in sizes) if torch.is_grad_enabled() else 0
-            piece = ids[:rows, start : start + self.seq_len]
+            piece = ids[:rows, start : min(start + self.seq_len, sizes[0])]
             state = None if state is None else _rows(state, 0, rows)
             with torch.no_grad():
                 before = self.encoder.run(piece[:early], state and _rows(state, 0, early)) if early else None

@@ -1,0 +1,29 @@
+"""Keeps gradients from growing too long."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import nn
+
+from mfc.runtime.component import Range, callback
+from mfc.runtime.training.events import Callback
+
+
+@callback()
+class gradient_clip(Callback):
+    """Scales all gradients down together where their norm is above `max_norm` (Pascanu et al., 2013).
+
+    The norm is that of all parameters' gradients as one vector, just before the optimizer's step.
+    """
+
+    order = 50  # before_step: after those that put gradients together or skip the step
+
+    def __init__(self, max_norm: Annotated[float, Range(above=0)]) -> None:
+        self.max_norm = max_norm
+
+    def before_step(self) -> None:
+        gradients = [p.grad for p in self.learner.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if norm.is_cuda or norm > self.max_norm:  # on a GPU, looking at the norm would wait for it
+            nn.utils.clip_grads_with_norm_(self.learner.model.parameters(), self.max_norm, norm)
