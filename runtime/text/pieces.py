@@ -44,7 +44,8 @@ class sentencepiece:
     The same texts give the same model, however many processes there are. Where fastai leaves out lines of more than
     4,192 bytes, lines are cut. A text is encoded word by word, since no piece crosses a space. Where a unigram model
     has two equally likely ways to cut a word, the library on a whole text may take the other one, since its sum of
-    32-bit scores is rounded: runs of one character, such as `==========`, and with the rules there are none.
+    32-bit scores is rounded: runs of one character, such as `==========`; with the rules there are none. Control
+    characters that are white space to Python end a word; the library leaves them out.
 
     Args:
         vocab_size: how many tokens the vocabulary has, special ones included.
@@ -138,6 +139,8 @@ class sentencepiece:
         return model.getvalue()
 
     def _told(self, error: RuntimeError) -> RunError | None:
+        if "required_chars_.empty()" in str(error):  # nothing but special tokens
+            return no_texts()
         if match := re.search(r"too high .*<= (\d+)", str(error)):
             largest = int(match[1])
             return RunError(
@@ -158,11 +161,7 @@ class sentencepiece:
 def load(folder: str, rules: bool) -> ChunkEncoder:
     """The encoder with the model in a folder."""
     vocab = fitted_vocab(Path(folder))
-    file = Path(folder, MODEL)
-    try:
-        model = _processor(file.read_bytes())
-    except (OSError, RuntimeError):
-        raise unfitted(file) from None
+    model = _fitted_model(Path(folder, MODEL), len(vocab))
     unknown = model.unk_id()
 
     def number(chunk: str) -> list[int]:
@@ -193,15 +192,15 @@ def encoder(folder: str, rules: bool) -> Callable[[list[str]], tuple[bytes, byte
 def reader(rules: bool) -> Callable[[list[str]], tuple[int, list[str]]]:
     """What reads a batch for fitting: gives the number of texts, and their lines after the rules in passages."""
     chunks = Chunker(rules, spaces=True)
-    start = [BOS] if rules else []
     table = Table(lambda chunk: "\n" if "\n" in chunk and chunk.isspace() else " ".join(_parts(chunk, rules)))
 
     def read(texts: list[str]) -> tuple[int, list[str]]:
-        passages = [
-            passage
-            for text in texts
-            for passage in _passages(" ".join([*start, *map(table.__getitem__, chunks(text))]).split("\n"))
-        ]
+        passages: list[str] = []
+        for text in texts:
+            ruled = " ".join(map(table.__getitem__, chunks(text)))
+            if rules and ruled:
+                ruled = f"{BOS} {ruled}"  # as fastai has it: what it counts bears on the model
+            passages += _passages(ruled.split("\n"))
         return len(texts), passages
 
     return read
@@ -249,6 +248,18 @@ def _processor(model: bytes) -> SentencePieceProcessor:
     from sentencepiece import SentencePieceProcessor
 
     return SentencePieceProcessor(model_proto=model)
+
+
+def _fitted_model(file: Path, size: int) -> SentencePieceProcessor:
+    """The model in a file. Raises RunError R0123 where it is missing, damaged or has not `size` pieces."""
+    try:
+        data = file.read_bytes()
+        model = _processor(data) if data else None
+    except (OSError, RuntimeError):
+        model = None
+    if model is None or model.get_piece_size() != size:
+        raise unfitted(file)
+    return model
 
 
 def _vocab(model: SentencePieceProcessor) -> list[str]:

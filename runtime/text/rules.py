@@ -32,7 +32,7 @@ _WORD = re.compile(r"\w+").fullmatch
 _CHUNKS = re.compile(r"\S+|[^\S ]\s*").findall
 _ALL_CHUNKS = re.compile(r"\S+|(?<!\S)\s+|[^\S ]\s*").findall
 _REP_MARK = re.compile(rf"( |^|(?<=\s)){REP} (\d+) ?(\S)")
-_WREP_MARK = re.compile(rf"(?<!\S){WREP} (\d+) (\w+)")
+_WREP_MARK = re.compile(rf"(?<!\S){WREP} (\d+) ((?:{UP} |{MAJ} )?\w+)")
 _UP_MARK = re.compile(rf"(?<!\S){UP} (\S+)")
 _MAJ_MARK = re.compile(rf"(?<!\S){MAJ} (\S)")
 _MOST = 10_000  # times that a mark is followed: a model may write any number

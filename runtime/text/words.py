@@ -159,7 +159,8 @@ def join_words(tokens: list[str]) -> str:
             glue = True
             continue
         closes = quoted and token == '"'
-        follows = token in _GLUED_AFTER or token in ("n't", "n’t") or (token[0] in "'’" and len(token) > 1)
+        follows = token in _GLUED_AFTER or not token.strip(".") or (token[0] in "'’" and len(token) > 1)
+        follows = follows or token in ("n't", "n’t")
         if not (glue or closes or follows):
             out.append(" ")
         out.append(token)
