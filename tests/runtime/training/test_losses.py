@@ -33,6 +33,19 @@ def test_cross_entropy_is_torchs(seed, items, classes, smoothing, weighted, rest
     assert torch.equal(ours, F.cross_entropy(pred, target, weight, label_smoothing=smoothing))
 
 
+@pytest.mark.parametrize("rest", [(5,), (2, 3)])
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.2, "weights": [1.0, 2.0, 0.5]}, {"ignore_index": 1}]
+)
+def test_cross_entropy_of_classes_side_by_side_in_memory(rest, options):
+    pred = draw(0, 4, *rest, 3).movedim(-1, 1).requires_grad_()
+    apart = pred.detach().contiguous().requires_grad_()
+    target = draw(1, 4, 3, *rest).argmax(1)
+    losses = [cross_entropy(**options)(p, target) for p in (pred, apart)]
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, p)[0] for loss, p in zip(losses, (pred, apart))))
+
+
 def test_cross_entropy_ignores_a_target():
     pred, target = draw(0, 4, 3), torch.tensor([0, 9, 2, 1])
     assert torch.equal(
