@@ -6,7 +6,7 @@ import heapq
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,12 +15,22 @@ from mfc.runtime.component import Range, tokenizer
 from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
-from mfc.runtime.text.pool import Job, map_batches
+from mfc.runtime.text.pool import Job, in_batches, map_batches
 from mfc.runtime.text.rules import BOS, SPECIAL, Chunker, rule_chunk, undo_rules
-from mfc.runtime.text.tokenizer import UNKNOWN_ID, ChunkEncoder, Table, fitted_vocab, no_texts, unfitted
+from mfc.runtime.text.tokenizer import (
+    BOS_ID,
+    UNKNOWN_ID,
+    ChunkEncoder,
+    Table,
+    fitted_vocab,
+    no_texts,
+    readable,
+    unfitted,
+)  # fmt: skip
 from mfc.runtime.text.vocab import VOCAB
 
 if TYPE_CHECKING:
+    import numpy as np
     from sentencepiece import SentencePieceProcessor
 
 MODEL = "sentencepiece.model"
@@ -42,10 +52,10 @@ class sentencepiece:
     piece that begins a word begins with `▁`. A text begins with xxbos. Line breaks are white space like any other.
 
     The same texts give the same model, however many processes there are. Where fastai leaves out lines of more than
-    4,192 bytes, lines are cut. A text is encoded word by word, since no piece crosses a space. Where a unigram model
-    has two equally likely ways to cut a word, the library on a whole text may take the other one, since its sum of
-    32-bit scores is rounded: runs of one character, such as `==========`; with the rules there are none. Control
-    characters that are white space to Python end a word; the library leaves them out.
+    4,192 bytes, lines are cut. With the rules, a text is encoded word by word: no piece crosses a space. (Where a
+    unigram model has two equally likely ways to cut a word, the library on a whole text could take the other one,
+    since it rounds the sum of its scores; those are runs of one character, of which the rules leave none.) Control
+    characters that are white space to Python end a word then; the library leaves them out.
 
     Args:
         vocab_size: how many tokens the vocabulary has, special ones included.
@@ -89,7 +99,7 @@ class sentencepiece:
         vocab = json.dumps(_vocab(_processor(model)), ensure_ascii=False, indent=0)
         write_file(folder / VOCAB, vocab.encode("utf-8"))
 
-    def load(self, folder: Path) -> ChunkEncoder:
+    def load(self, folder: Path) -> ChunkEncoder | PlainEncoder:
         """The encoder that `fit` wrote. Raises RunError R0123."""
         return load(str(folder), self.rules)
 
@@ -99,6 +109,7 @@ class sentencepiece:
         kept: list[tuple[int, int, str]] = []  # a heap: the largest draw is first
         number = size = done = 0
         job = Job(f"{__name__}:reader", (self.rules,))
+        processes = processes if self.rules else 1  # without rules there is nothing to do
         with closing(map_batches(reader(self.rules), job, texts, processes)) as batches:
             for count, passages in batches:
                 for passage in passages:
@@ -158,59 +169,98 @@ class sentencepiece:
         return None
 
 
-def load(folder: str, rules: bool) -> ChunkEncoder:
+class PlainEncoder:
+    """An encoder without rules: the library reads whole texts, in threads of its own."""
+
+    def __init__(self, vocab: list[str], model: SentencePieceProcessor) -> None:
+        self.vocab = vocab
+        self._model = model
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text, xxbos first."""
+        return [self.vocab[i] for i in next(self.encode([text]))]
+
+    def encode(self, texts: Iterable[str], processes: int = 1) -> Iterator[np.ndarray]:
+        """The ids of each text, int32, in order.
+
+        Args:
+            processes: how many threads work on it.
+        """
+        import numpy as np
+
+        first = np.array([BOS_ID], np.int32)
+        for batch in in_batches(map(_valid, texts)):
+            for found in self._model.encode(batch, out_type="numpy", num_threads=processes):
+                ids = np.concatenate([first, found])
+                ids[ids == self._model.unk_id()] = UNKNOWN_ID
+                yield ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """A readable text with these ids."""
+        return join_pieces(readable(self.vocab, ids))
+
+
+def load(folder: str, rules: bool) -> ChunkEncoder | PlainEncoder:
     """The encoder with the model in a folder."""
     vocab = fitted_vocab(Path(folder))
     model = _fitted_model(Path(folder, MODEL), len(vocab))
+    if not rules:
+        return PlainEncoder(vocab, model)
     unknown = model.unk_id()
 
-    def number(chunk: str) -> list[int]:
-        ids = (id for part in _parts(chunk, rules) for id in model.encode(part, out_type=int))
-        return [UNKNOWN_ID if id == unknown else id for id in ids]
+    def number(chunks: list[str]) -> list[list[int]]:
+        parts = [rule_chunk(_valid(chunk)) for chunk in chunks]
+        ids = iter(model.encode([part for found in parts for part in found], out_type=int, num_threads=1))
+        return [[UNKNOWN_ID if i == unknown else i for _ in found for i in next(ids)] for found in parts]
 
     def cut(chunk: str) -> list[str]:
-        return [vocab[id] for id in number(chunk)]
+        return [vocab[i] for i in number([chunk])[0]]
 
     def join(tokens: list[str]) -> str:
-        text = (
-            "".join(f" {token}" if token in SPECIAL else token for token in tokens)
-            .replace(SPACE, " ")
-            .strip()
-        )
-        return undo_rules(text) if rules else text
+        return undo_rules(join_pieces(tokens))
 
     return ChunkEncoder(
-        vocab, Chunker(rules, spaces=False), cut, number, join, Job(f"{__name__}:encoder", (folder, rules))
+        vocab, Chunker(True, spaces=False), cut, number, join, Job(f"{__name__}:encoder", (folder,))
     )
 
 
-def encoder(folder: str, rules: bool) -> Callable[[list[str]], tuple[bytes, bytes]]:
-    """What encodes a batch."""
-    return load(folder, rules).encode_batch
+def encoder(folder: str) -> Callable[[list[str]], tuple[bytes, bytes]]:
+    """What encodes a batch with the rules."""
+    found = load(folder, rules=True)
+    assert isinstance(found, ChunkEncoder)
+    return found.encode_batch
+
+
+def join_pieces(tokens: list[str]) -> str:
+    """A readable text of pieces and special tokens."""
+    return "".join(f" {token}" if token in SPECIAL else token for token in tokens).replace(SPACE, " ").strip()
 
 
 def reader(rules: bool) -> Callable[[list[str]], tuple[int, list[str]]]:
     """What reads a batch for fitting: gives the number of texts, and their lines after the rules in passages."""
-    chunks = Chunker(rules, spaces=True)
-    table = Table(lambda chunk: "\n" if "\n" in chunk and chunk.isspace() else " ".join(_parts(chunk, rules)))
+    chunks = Chunker(True, spaces=True)
+    table = Table(
+        lambda found: ["\n" if "\n" in c and c.isspace() else " ".join(rule_chunk(c)) for c in found]
+    )
+
+    def ruled(texts: list[str]) -> Iterator[str]:
+        cut = [chunks(text) for text in texts]
+        table.fill(cut)
+        for found in cut:
+            # xxbos, as fastai has it: what it counts bears on the model
+            yield " ".join([BOS, *map(table.__getitem__, found)]) if found else ""
 
     def read(texts: list[str]) -> tuple[int, list[str]]:
-        passages: list[str] = []
-        for text in texts:
-            ruled = " ".join(map(table.__getitem__, chunks(text)))
-            if rules and ruled:
-                ruled = f"{BOS} {ruled}"  # as fastai has it: what it counts bears on the model
-            passages += _passages(ruled.split("\n"))
-        return len(texts), passages
+        valid = list(map(_valid, texts))
+        lines = ruled(valid) if rules else valid
+        return len(texts), [passage for text in lines for passage in _passages(text.split("\n"))]
 
     return read
 
 
-def _parts(chunk: str, rules: bool) -> list[str]:
-    """A chunk after the rules; what is no valid Unicode is a question mark, since the library takes no other."""
-    if not chunk.isascii():
-        chunk = chunk.encode("utf-8", "replace").decode()
-    return rule_chunk(chunk) if rules else [chunk]
+def _valid(text: str) -> str:
+    """A text with question marks for what is no valid Unicode: the library takes no other."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _passages(lines: Iterable[str]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from mfc.runtime.text.vocab import VOCAB, read_vocab
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["SPECIAL", "ChunkEncoder", "Encoder", "Table", "Tokenizer", "fitted_vocab"]
+__all__ = ["SPECIAL", "ChunkEncoder", "Encoder", "Table", "Tokenizer"]
 
 UNKNOWN_ID, BOS_ID = SPECIAL.index("xxunk"), SPECIAL.index(BOS)
 KEPT = 200_000
@@ -65,16 +65,20 @@ class Tokenizer(Protocol):
 class Table(dict[str, Any]):
     """What `find` gives for chunks, kept for as many as memory allows."""
 
-    def __init__(self, find: Callable[[str], Any]) -> None:
-        self.find = find
+    def __init__(self, find: Callable[[list[str]], Iterable[Any]]) -> None:
+        self._find = find
+        self._long: list[str] = []
 
-    def __missing__(self, chunk: str) -> Any:
-        found = self.find(chunk)
-        if len(chunk) <= LONG:
-            if len(self) >= KEPT:
-                self.clear()
-            self[chunk] = found
-        return found
+    def fill(self, texts: Iterable[Iterable[str]]) -> None:
+        """Finds what is missing for the chunks of some texts: all are there until the next call."""
+        for chunk in self._long:
+            self.pop(chunk, None)
+        chunks = set[str]().union(*texts)
+        if len(self) + len(chunks) > KEPT:
+            self.clear()
+        missing = list(chunks.difference(self))
+        self.update(zip(missing, self._find(missing)))
+        self._long = [chunk for chunk in missing if len(chunk) > LONG]
 
 
 class ChunkEncoder:
@@ -84,7 +88,7 @@ class ChunkEncoder:
         vocab: tokens by their ids.
         chunks: cuts a text into chunks.
         cut: the tokens of a chunk.
-        number: the ids of a chunk.
+        number: the ids of each of some chunks.
         join: a readable text from tokens without special ones that only mark places.
         job: builds the same encoder's `encode_batch` in another process.
     """
@@ -94,7 +98,7 @@ class ChunkEncoder:
         vocab: list[str],
         chunks: Chunker,
         cut: Callable[[str], list[str]],
-        number: Callable[[str], list[int]],
+        number: Callable[[list[str]], list[list[int]]],
         join: Callable[[list[str]], str],
         job: Job,
     ) -> None:
@@ -103,7 +107,7 @@ class ChunkEncoder:
         self._cut = cut
         self._join = join
         self._job = job
-        self._table = Table(lambda chunk: array("i", number(chunk)).tobytes())
+        self._table = Table(lambda found: [array("i", ids).tobytes() for ids in number(found)])
 
     def tokens(self, text: str) -> list[str]:
         """The tokens of a text, after the rules, xxbos first."""
@@ -126,15 +130,21 @@ class ChunkEncoder:
 
     def encode_batch(self, texts: list[str]) -> tuple[bytes, bytes]:
         """The ids of texts one after another, and how many each has, as bytes of int32."""
-        first = array("i", [BOS_ID]).tobytes()
-        find = self._table.__getitem__
-        encoded = [first + b"".join(map(find, self._chunks(text))) for text in texts]
+        chunks = [self._chunks(text) for text in texts]
+        self._table.fill(chunks)
+        first, find = array("i", [BOS_ID]).tobytes(), self._table.__getitem__
+        encoded = [first + b"".join(map(find, found)) for found in chunks]
         return b"".join(encoded), array("i", [len(data) // 4 for data in encoded]).tobytes()
 
     def decode(self, ids: Sequence[int]) -> str:
         """A readable text with these ids."""
-        tokens = (self.vocab[i] for i in ids)
-        return self._join([token for token in tokens if token not in (PAD, BOS, EOS)])
+        return self._join(readable(self.vocab, ids))
+
+
+def readable(vocab: list[str], ids: Sequence[int]) -> list[str]:
+    """The tokens of ids without those that only mark places."""
+    tokens = (vocab[i] for i in ids)
+    return [token for token in tokens if token not in (PAD, BOS, EOS)]
 
 
 def fitted_vocab(folder: Path) -> list[str]:

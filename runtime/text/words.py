@@ -106,8 +106,8 @@ def load(folder: str, rules: bool) -> ChunkEncoder:
     ids = {token: i for i, token in enumerate(vocab)}
     cut = _ruled_tokens if rules else _tokens
 
-    def number(chunk: str) -> list[int]:
-        return [ids.get(token, UNKNOWN_ID) for token in cut(chunk)]
+    def number(chunks: list[str]) -> list[list[int]]:
+        return [[ids.get(token, UNKNOWN_ID) for token in cut(chunk)] for chunk in chunks]
 
     job = Job(f"{__name__}:encoder", (folder, rules))
     return ChunkEncoder(
@@ -123,12 +123,14 @@ def encoder(folder: str, rules: bool) -> Callable[[list[str]], tuple[bytes, byte
 def counter(rules: bool) -> Callable[[list[str]], tuple[int, dict[str, int]]]:
     """What counts the tokens of a batch: gives the number of texts and the counts."""
     chunks = Chunker(rules, spaces=True)
-    table = Table(_ruled_tokens if rules else _tokens)
+    cut = _ruled_tokens if rules else _tokens
+    table = Table(lambda found: map(cut, found))
 
     def count(texts: list[str]) -> tuple[int, dict[str, int]]:
         found: Counter[str] = Counter()
         for text in texts:
             found.update(chunks(text))
+        table.fill([found])
         counts: dict[str, int] = {}
         for chunk, n in found.items():
             for token in table[chunk]:
