@@ -179,7 +179,8 @@ class WeightDropLSTM(nn.Module):
             state = zeros, zeros
         recurrent = weight_dropout(self.weight_hh, self.weight_p, self.training)
         weights = [self.weight_ih, recurrent, self.bias_ih, self.bias_hh]
-        keeps = torch.is_grad_enabled()  # what a backward pass needs; there is no dropout in here
+        learns = x.requires_grad or any(weight.requires_grad for weight in weights)
+        keeps = torch.is_grad_enabled() and learns  # what a backward pass needs; there is no dropout in here
         slow_bf16 = x.device.type == "cpu" and not cpu_has_bf16()  # and oneDNN's LSTM does not have it at all
         with warnings.catch_warnings(), torch.autocast("cpu", enabled=False) if slow_bf16 else nullcontext():
             if x.is_cuda:  # cuDNN copies the weights into one piece: that can't be kept while they change
