@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Annotated, Any
@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from mfc.runtime.component import In, Range, architecture
-from mfc.runtime.training.device import cpu_has_bf16
 
 PAD = 1
 """Id of the padding token."""
@@ -181,8 +180,7 @@ class WeightDropLSTM(nn.Module):
         weights = [self.weight_ih, recurrent, self.bias_ih, self.bias_hh]
         learns = x.requires_grad or any(weight.requires_grad for weight in weights)
         keeps = torch.is_grad_enabled() and learns  # what a backward pass needs; there is no dropout in here
-        slow_bf16 = x.device.type == "cpu" and not cpu_has_bf16()  # and oneDNN's LSTM does not have it at all
-        with warnings.catch_warnings(), torch.autocast("cpu", enabled=False) if slow_bf16 else nullcontext():
+        with warnings.catch_warnings(), _precision(x.device):
             if x.is_cuda:  # cuDNN copies the weights into one piece: that can't be kept while they change
                 warnings.filterwarnings(
                     "ignore", "RNN module weights are not part of single contiguous chunk"
@@ -190,6 +188,14 @@ class WeightDropLSTM(nn.Module):
             hidden = [part.to(x.dtype) for part in state]
             output, hidden_after, cell = torch.lstm(x, hidden, weights, True, 1, 0.0, keeps, False, False)
         return output, (hidden_after, cell)
+
+
+def _precision(device: torch.device) -> AbstractContextManager[object]:
+    """Leaves bfloat16 where the CPU has no such LSTM: torch would fail."""
+    onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if onednn and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.autocast("cpu", enabled=False)
+    return nullcontext()
 
 
 def locked_dropout(x: torch.Tensor, p: float, training: bool) -> torch.Tensor:

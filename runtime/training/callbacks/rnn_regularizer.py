@@ -17,7 +17,7 @@ class rnn_regularizer(Callback):
 
     Adds to the training loss `alpha` times the mean square of the outputs after dropout, and `beta` times the
     mean square of the difference between one token's output and the next one's before dropout. The history
-    shows the loss without them. Raises R0211 for a model without a recurrent encoder.
+    shows the loss without them. Raises R0212 for a model without a recurrent encoder.
 
     Args:
         alpha: weight of activation regularisation.
@@ -36,7 +36,7 @@ class rnn_regularizer(Callback):
             name = type(self.learner.model).__name__
             help = "it is for models such as language_model and text_classifier"
             raise RunError(
-                "R0211", f"rnn_regularizer has nothing to regularise in the model {name}", help=help
+                "R0212", f"rnn_regularizer has nothing to regularise in the model {name}", help=help
             )
         self._record([])
 

@@ -121,7 +121,7 @@ def test_a_model_without_recurrence():
     run = learner(callbacks=[rnn_regularizer()], stream=io.StringIO())
     with pytest.raises(RunError, match="has nothing to regularise in the model Sequential") as error:
         run.fit(Phase(1))
-    assert error.value.code == "R0211"
+    assert error.value.code == "R0212"
 
 
 @pytest.mark.parametrize("max_norm", [0.05, 0.4, 1e3])
