@@ -27,10 +27,10 @@ from mfc.dsl.syntax import (
     Parameter,
     ValueDecl,
 )
-from mfc.dsl.types import ANY, Kind, Type, Unknown, describe, kind_name, with_article
+from mfc.dsl.types import ANY, Kind, ListOf, Type, Unknown, describe, kind_name, union, with_article
 from mfc.dsl.values import ComponentValue, Instance
 
-TENSOR, MODULE = Kind("tensor"), Kind("module")
+TENSOR, MODULE, PART = Kind("tensor"), Kind("module"), Kind("part")
 
 
 class Calls(Names):
@@ -155,7 +155,7 @@ class Calls(Names):
 
 def component_signature(info: Component) -> Signature:
     """What a spec may write in a call of a component: what is filled from the incoming shape is left out, extra
-    tensors of a layer's `forward` and the module that it shares weights with are added."""
+    tensors of a layer's `forward`, the module that it shares weights with, and the texts of a tokenizer are added."""
     slots = [
         Slot(p.name, p.type, p.required, None if p.required else p.default, p.keyword_only)
         for p in info.parameters
@@ -164,6 +164,8 @@ def component_signature(info: Component) -> Signature:
     slots += [Slot(name, TENSOR, needed, None, True) for name, needed in info.passes.items()]
     if info.kind == "layer":
         slots.append(Slot("tie", MODULE, False, None, True))
+    if info.kind == "tokenizer":
+        slots.append(Slot("fit_on", union([PART, ListOf(PART)]), False, None, True))
     return Signature(info.name, slots, info.others)
 
 

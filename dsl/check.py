@@ -182,7 +182,9 @@ class _Checker:
     def data_of(self, instance: Instance) -> DataInfo:
         if instance not in self.checked.data:
             scope = Scope(instance.declared.module, dict(instance.args))
-            self.checked.data[instance] = check_data(self.evaluator, instance, scope)
+            info = self.checked.data[instance] = check_data(self.evaluator, instance, scope)
+            for part in info.tokenizer.fit_on if info.tokenizer is not None else ():
+                self.data_of(part.data)
         return self.checked.data[instance]
 
     def train_of(self, instance: Instance, span: Span) -> TrainInfo | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mfc.dsl import shapes
 from mfc.dsl.calls import Signature, Slot, bind
 from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_tokenizer import check_tokenizer
 from mfc.dsl.dims import Dim, is_varying
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
@@ -19,7 +21,7 @@ from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.types import BOOL, Unknown, with_article
 from mfc.dsl.values import ComponentValue, Instance, Shape
 
-BATCH = Dim.symbol("batch")
+BATCH, TOKENS = Dim.symbol("batch"), Dim.symbol("tokens")
 
 ARGUMENTS = {
     "text": [Slot("backwards", BOOL, False, False)],
@@ -35,8 +37,8 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     """Checks one data block with its arguments in `scope`."""
     decl = instance.declared.decl
     assert isinstance(decl, DataDecl)
-    inputs = _type(evaluator, decl.input, INPUTS, "an input", scope)
-    target = _type(evaluator, decl.target, TARGETS, "a target", scope)
+    inputs, options = _type(evaluator, decl.input, INPUTS, "an input", scope)
+    target, of_target = _type(evaluator, decl.target, TARGETS, "a target", scope)
     fields = check_fields(evaluator, "data", decl.body, scope, decl.name.span, decl.name.text)
     if target in LABELLED and "label" not in fields.written:
         evaluator.diagnostics.add(
@@ -46,19 +48,46 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
             f"{with_article(target)} needs one",
             help="add `label = parent()` where the folder of a file is its label",
         )
+    if target == "next_token" and inputs not in ("", "text"):
+        evaluator.diagnostics.add(
+            "E0506",
+            decl.target.span,
+            f"{inputs}s have no next token",
+            "for texts",
+            labels=((decl.input.span, "the input"),),
+        )
+    tokenizer = check_tokenizer(evaluator, instance, fields, inputs)
     shaper = _Shaper(evaluator, decl, fields, inputs)
     item = shaper.transforms("item_transforms", shaper.source())
     batch = shaper.transforms("batch_transforms", shaper.batch(item))
     classes = evaluator.classes(instance) if target in ("category", "multi_category") else None
-    return DataInfo(instance, inputs, target, fields, item, batch, classes, tuple(shaper.steps))
+    if target == "next_token":
+        classes = tokenizer.vocab if tokenizer is not None else None
+    if options.get("backwards") is True:
+        of_target["backwards"] = True
+    return DataInfo(
+        instance,
+        inputs,
+        target,
+        fields,
+        item,
+        batch,
+        classes,
+        options | of_target,
+        tokenizer,
+        tuple(shaper.steps),
+    )
 
 
-def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what: str, scope: Scope) -> str:
-    """The name of an input or target type; empty where it is not known, or several (which only later stages take apart)."""
+def _type(
+    evaluator: Evaluator, written: DataType, known: tuple[str, ...], what: str, scope: Scope
+) -> tuple[str, dict[str, Any]]:
+    """The name of an input or target type and its arguments; empty where it is not known, or several (which only
+    later stages take apart)."""
     if written.name is None:
         for _, part in written.parts:
             _type(evaluator, part, known, what, scope)
-        return ""
+        return "", {}
     name = written.name.text
     if name not in known:
         evaluator.diagnostics.add(
@@ -68,10 +97,10 @@ def _type(evaluator: Evaluator, written: DataType, known: tuple[str, ...], what:
             f"unknown {what.split()[-1]} type",
             help=did_you_mean(name, known) or f"there are {', '.join(known)}",
         )
-        return ""
+        return "", {}
     call = CallExpr(written.name, written.arguments, written.span)
-    bind(evaluator, Signature(name, ARGUMENTS.get(name, [])), call, scope, Scope(scope.module))
-    return name
+    bound = bind(evaluator, Signature(name, ARGUMENTS.get(name, [])), call, scope, Scope(scope.module))
+    return name, bound.args
 
 
 def input_shape(evaluator: Evaluator, decl: BodyDecl, scope: Scope) -> Shape | None:
@@ -167,6 +196,8 @@ class _Shaper:
         """The shape of a batch of items; items that differ in size can't be put into one."""
         if item is None:
             return None
+        if self.inputs == "text":
+            return (BATCH, TOKENS)
         if not any(is_varying(size) for size in item):
             return (BATCH, *item)
         self.evaluator.diagnostics.add(

@@ -99,7 +99,9 @@ class TrainChecker:
         """The model for the data's batches."""
         if data is None or data.batch is None or "model" not in fields.written:
             return None
-        return Elaborator(self.evaluator).model(fields["model"], data.batch, fields.written["model"].span)
+        vocab = data.tokenizer.vocab if data.tokenizer is not None else None
+        elaborator = Elaborator(self.evaluator, vocab)
+        return elaborator.model(fields["model"], data.batch, fields.written["model"].span)
 
     def check_phase(
         self, own: Fields, fields: Fields, data: DataInfo, model: Elaborated, owner: Span
@@ -170,17 +172,31 @@ class TrainChecker:
                 help="end the model with `flatten()` and `linear(classes)`",
             )
             return False
+        if data.target == "next_token" and len(model.out) != 3:
+            self.add(
+                "E0503",
+                at,
+                f"the model gives {shown}, and next_token is one answer a token",
+                f"`{info.name}` takes (batch, tokens known, length)",
+                help="use `language_model(...)`",
+            )
+            return False
         known = dict(value.args) | ({} if data.classes is None else {"classes": data.classes})
         try:
             shapes.apply(parse_rule(info.facts["shape"]), model.out, known)
         except shapes.Mismatch as error:
-            if data.classes is None:
+            if data.classes is not None and len(model.out) > 1 and model.out[1] == data.classes:
+                self.add("E0503", span, f"`{info.name}` can't take {shown}", str(error))
+            elif data.classes is None:
                 self.add(
                     "E0503", at, f"the model gives {shown}, which does not fit", str(error), labels=labels
                 )
             else:
-                message = f"the model gives {shown}, and `{name}` has {data.classes} classes"
-                help = f"give the model `{name}.classes`"
+                what = "tokens" if data.target == "next_token" else "classes"
+                message = f"the model gives {shown}, and `{name}` has {data.classes} {what}"
+                help = (
+                    f"give the model `{name}.classes`" if what == "classes" else "use `language_model(...)`"
+                )
                 self.add("E0503", at, message, str(error), labels=labels, help=help)
             return False
         return True
@@ -252,7 +268,12 @@ class TrainChecker:
                 self.compare(value, other.model, model, span)
 
     def compare(self, value: Weights, source: Elaborated, target: Elaborated, span: Span) -> None:
-        if difference := _first_difference(target, source, value.train.name, f"{value.group}."):
+        name = value.train.name
+        if source.whole and target.whole:
+            difference = _difference_of_parts(source, target, value.group, name)
+        else:
+            difference = _first_difference(target, source, name, f"{value.group}.")
+        if difference:
             self.add(
                 "E0509",
                 span,
@@ -263,6 +284,8 @@ class TrainChecker:
 
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
         """`freeze_to` names a group by its number: those of the model, and what lies outside of them as one more."""
+        if model.whole:  # an architecture divides its groups further: the run knows how many there are
+            return
         freeze, owned = phase.fields["freeze_to"], tuple(f"{group}." for group in model.groups)
         outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
         count = len(model.groups) + outside
@@ -285,6 +308,19 @@ def _first_difference(model: Elaborated, other: Elaborated, name: str, below: st
         if difference := _difference(theirs.get(path), ours.get(path), name):
             return f"`{path}`: {difference}"
     return ""
+
+
+def _difference_of_parts(theirs: Elaborated, ours: Elaborated, part: str, other: str) -> str:
+    """How a part of an architecture differs in size from that of another one: the argument of the part's name has
+    the sizes; its other numbers, such as dropouts, decide no weight's shape."""
+    there, here = (model.layers[0].layer.call.args.get(part) for model in (theirs, ours))
+    if not isinstance(there, ir.Call) or not isinstance(here, ir.Call):
+        return ""
+    if there.name != here.name:
+        return f"{there.name} in `{other}`, {here.name} here"
+    sizes = [k for k, v in here.args.items() if isinstance(v, int) and not isinstance(v, bool)]
+    differing = [k for k in sizes if there.args.get(k) != here.args[k]]
+    return ", ".join(f"{k} = {there.args.get(k)} in `{other}`, {here.args[k]} here" for k in differing)
 
 
 def _layers(model: Elaborated, below: str) -> dict[str, ir.Call]:

@@ -56,11 +56,15 @@ class Reuse:
 DraftStep: TypeAlias = Place | Reuse | ir.Keep | ir.Load | ir.Join
 
 
-def finish(root: Draft, name: str) -> ir.Stack:
-    """The finished model. A part is called as the user called it, else by its component's or block's name, with
+def finish(root: Draft, name: str, whole: bool = False) -> ir.Stack:
+    """The finished model; where its one layer is the `whole` of it, that layer has no name. A part is called as the user called it, else by its component's or block's name, with
     its number under its parent where there are several: `body.res_block_3.conv_layer_0.conv2d`."""
     root.name = name
     _give_names(root)
+    if whole:
+        (step,) = root.steps
+        assert isinstance(step, Place)
+        step.child.name = step.child.path = ""
     return _freeze(root)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfc.dsl import ir, shapes
+from mfc.dsl.dims import Dim
 from mfc.dsl.draft import Draft, DraftLayer, Place, Reuse, finish, groups
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lower import lower
@@ -68,6 +69,8 @@ class Elaborated:
     out: Shape | None
     groups: tuple[str, ...]
     layers: tuple[LayerRecord, ...]
+    whole: bool = False
+    """Whether the model is one architecture, whose groups are its own."""
 
 
 @dataclass
@@ -77,6 +80,8 @@ class _Here:
     stack: Draft
     shape: Shape | None
     abstract: bool = False
+    whole: ComponentValue | None = None
+    """The architecture that is all of the stack, if one is."""
 
 
 @dataclass
@@ -84,6 +89,8 @@ class Elaborator:
     """Elaborates models of one program."""
 
     evaluator: Evaluator
+    vocab: int | Dim | None = None
+    """How many tokens the data's texts are made of: an `In` argument of that name is filled with it."""
     layers: list[LayerRecord] = field(default_factory=list)
     _slots: int = 0
     _shared: dict[Any, Draft] = field(default_factory=dict)
@@ -97,9 +104,10 @@ class Elaborator:
         here = _Here(Draft(""), shape)
         if not self.into(value, here, span, root=True):
             return None
-        stack = finish(here.stack, "")
-        named = tuple(group.path for group in groups(here.stack))
-        return Elaborated(stack, shape, here.shape, named, tuple(self.layers))
+        stack = finish(here.stack, "", here.whole is not None)
+        whole = here.whole.info.facts["groups"] if here.whole is not None else ()
+        named = (*(group.path for group in groups(here.stack)), *whole)
+        return Elaborated(stack, shape, here.shape, named, tuple(self.layers), here.whole is not None)
 
     def check_body(self, declared: Declared, scope: Scope) -> None:
         """Looks into a body whose arguments and input are not known."""
@@ -113,6 +121,7 @@ class Elaborator:
         """Lets a layer, block or model act on the current tensor. With `root`, it becomes the stack itself."""
         match value:
             case ComponentValue(kind="layer" | "architecture"):
+                here.whole = value if root and value.kind == "architecture" else None
                 self.layer(value, here, span)
             case Instance(kind="block" | "model"):
                 self.instance(value, here, span, root)
@@ -404,7 +413,10 @@ class Elaborator:
     ) -> None:
         """Applies a layer's shape rule: the shape that comes out, and the arguments that come from what goes in."""
         try:
-            applied = shapes.apply(parse_rule(value.info.facts["shape"]), into, args)
+            rule = parse_rule(value.info.facts["shape"])
+            if any(p.is_in and p.name == "vocab" for p in value.info.parameters):
+                args["vocab"] = self.vocab_of_data()
+            applied = shapes.apply(rule, into, args)
         except shapes.Mismatch as error:
             self.mismatch(
                 "E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(into)}", str(error)
@@ -412,8 +424,13 @@ class Elaborator:
             return
         here.shape = applied.out if applied.out is None or isinstance(applied.out, tuple) else None
         for parameter in value.info.parameters:
-            if parameter.is_in:
+            if parameter.is_in and parameter.name not in args:
                 args[parameter.name] = applied.bound[parameter.name]
+
+    def vocab_of_data(self) -> int | Dim:
+        if self.vocab is None:
+            raise shapes.Mismatch("it takes the tokens of texts")
+        return self.vocab
 
     def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
         chain = self.evaluator.budget.chain(span)

@@ -29,7 +29,7 @@ DATA = {
     "processors": Field(ListOf(Kind("processor")), "fitted on the training part only", default=[]),
     "item_transforms": Field(ListOf(Kind("item_transform")), "act on one item before batching", default=[]),
     "batch_transforms": Field(ListOf(Kind("batch_transform")), "act on a batch, on the device", default=[]),
-    "tokenizer": Field(union([Kind("tokenizer"), Kind("tokenizer_declaration")]), "cuts texts into tokens"),
+    "tokenizer": Field(Kind("tokenizer"), "cuts texts into tokens"),
     "batch_size": Field(COUNT, "items in a batch, over all devices", default=64),
     "workers": Field(
         Number(integer=True, range=Range(lo=0)), "processes that load items; by default one a core"

@@ -150,8 +150,8 @@ class Stage:
 
     name: str
     kind: str
-    recipe: Mapping[str, Any]
-    placing: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(repr=False)
+    placing: Mapping[str, Any] = field(default_factory=dict, repr=False)
     inputs: tuple[str, ...] = ()
     code: str = ""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.lower import lower, takes_path
-from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TrainInfo
+from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import ComponentValue, Instance, Weights
 
 CodeHash = Callable[[Iterable[str]], str]
@@ -22,6 +22,8 @@ CODE = {
     "files": "mfc.stages:scan",
     "items": "mfc.stages:run_items",
     "packed": "mfc.stages:run_packed",
+    "tokenizer": "mfc.stages:run_tokenizer",
+    "tokens": "mfc.stages:run_tokens",
     "train": "mfc.stages:run_train",
 }
 """What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`."""
@@ -75,6 +77,10 @@ def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], d
     info = {i.name: checked.data[i] for i in checked.runnable() if i in checked.data}[data]
     recipe, placing = _Planner(checked, lambda targets: "", folder).loading(info)
     return lower(recipe), placed(lower(placing), folder)
+
+
+RUNNABLE = {"image": ("category", "value"), "text": ("category", "value", "next_token")}
+"""The kinds of data that there are stages for: targets by input."""
 
 
 def placed(value: Any, folder: str) -> Any:
@@ -137,23 +143,25 @@ class _Planner:
     def data(self, data: DataInfo) -> tuple[str, ...]:
         """Adds the stages of a data block: the files, the items, and the packed items where that is possible.
         Gives those that a training needs."""
-        if data.input != "image" or data.target not in ("category", "value"):
+        if data.target not in RUNNABLE.get(data.input, ()):
             raise NotRunnable(
                 f"data `{data.instance.name}`: {data.input or 'several inputs'} -> {data.target}"
             )
         self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
         self.own(data.instance)
-        for other in ("input", "processors", "tokenizer", *(["vocab"] if data.target == "value" else [])):
+        for other in ("input", "processors", *(["vocab"] if data.target != "category" else [])):
             if fields[other]:
                 raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
-        source = _unplaced(fields["source"])
-        where = {"source": fields["source"]}
-        files = self.stage("files", f"{name}.files", {"source": source}, where, ())
-        recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
-        items = self.stage("items", f"{name}.items", recipe, {}, (files,))
+        source, where = _unplaced(fields["source"]), {"source": fields["source"]}
+        items = self.items(data)
+        if data.tokenizer is not None:
+            tokenizer = self.tokenizer(data.tokenizer)
+            recipe = {"source": source, "tokenizer": _unfitted(data.tokenizer.component)}
+            tokens = self.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer))
+            return items, tokenizer, tokens
         if not can_pack(data):
-            return files, items
+            return f"{name}.files", items
         recipe = {
             "source": source,
             "item_transforms": fields["item_transforms"],
@@ -165,9 +173,33 @@ class _Planner:
         )
         return items, packed
 
+    def items(self, data: DataInfo) -> str:
+        """Adds the stages that find a data block's items and their targets."""
+        fields, name = data.fields, data.instance.name
+        recipe, where = {"source": _unplaced(fields["source"])}, {"source": fields["source"]}
+        files = self.stage("files", f"{name}.files", recipe, where, ())
+        recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
+        return self.stage("items", f"{name}.items", recipe, {}, (files,))
+
+    def tokenizer(self, tokenizer: TokenizerInfo) -> str:
+        """Adds the stage that fits a tokenizer to the texts of parts of data blocks."""
+        parts, where, inputs = [], [], []
+        for part in tokenizer.fit_on:
+            data = self.checked.data[part.data]
+            inputs.append(self.items(data))
+            parts.append(
+                {"source": _unplaced(data.fields["source"]), "part": part.part.removesuffix(".texts")}
+            )
+            where.append(data.fields["source"])
+        recipe = {"tokenizer": _unfitted(tokenizer.component), "parts": parts}
+        return self.stage("tokenizer", tokenizer.name, recipe, {"sources": where}, inputs)
+
     def loading(self, data: DataInfo) -> tuple[dict[str, Any], dict[str, Any]]:
         """How a training draws its batches: what decides them, and what does not."""
         fields = data.fields
+        if data.tokenizer is not None:
+            recipe = {"batch_size": fields["batch_size"], "target": data.target, "name": data.instance.name}
+            return recipe | {"options": data.options}, {"tokenizer": data.tokenizer.name}
         recipe = {k: fields[k] for k in ("batch_transforms", "batch_size")}
         recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}
         if not can_pack(data):
@@ -282,6 +314,11 @@ def _unplaced(value: Any) -> Any:
 
 def _absolute(path: str, folder: str) -> str:
     return path if path.startswith("~") else posixpath.join(folder, path)
+
+
+def _unfitted(tokenizer: ComponentValue) -> ComponentValue:
+    """A tokenizer without the texts that it is fitted to: the plan has them as stages."""
+    return replace(tokenizer, args={k: v for k, v in tokenizer.args.items() if k != "fit_on"})
 
 
 def _listed(value: Any) -> list[Any]:

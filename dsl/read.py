@@ -24,6 +24,9 @@ from mfc.dsl.types import Type
 LONGEST = 1_000_000
 """Characters of the longest file that is read."""
 
+OF_DATA = ("vocab",)
+"""Arguments that are filled from the data, whatever the shape that comes in."""
+
 COMPONENT_FILE = os.path.join(os.path.dirname(__file__), os.pardir, "runtime", "component.py")
 
 _MAYBE = re.compile(rf"^(@[\w.]*\b({'|'.join(KINDS)})\b|[a-z]\w*\b.*=)", re.MULTILINE)
@@ -186,7 +189,7 @@ class _Reader:
                 self.problems.append(ReadProblem("E0706", node.lineno, at, at + 1, message))
             return
         for name in rule.arguments:
-            if name not in own and rule.takes is not None:
+            if name not in own and rule.takes is not None and name not in OF_DATA:
                 help = f"its parameters are {', '.join(sorted(own))}" if own else "it has no parameters"
                 self.report(
                     "E0706", node, f"`{name}` in the shape rule is neither a dim nor a parameter", help
@@ -194,7 +197,7 @@ class _Reader:
         if "ks" not in own and re.search(r"\b(t?conv|pool)\(", text):
             self.report("E0706", node, "the shape rule computes a window, and there is no parameter `ks`")
         for parameter in parameters:
-            if parameter.is_in and parameter.name not in rule.dims:
+            if parameter.is_in and parameter.name not in (*rule.dims, *OF_DATA):
                 message = (
                     f"`{parameter.name}` is filled from what comes in, and the shape rule has no such dim"
                 )
@@ -319,7 +322,13 @@ class _Reader:
     ) -> tuple[Type, bool]:
         if annotation is None:
             message = f"`{name}` of `{owner}` has no annotation"
-            self.report("E0702", node, message, f"say what it takes, such as `{name}: int`")
+            help = f"say what it takes, such as `{name}: int`"
+            if name in ("pred", "preds", "target", "targets", "input", "output", "x", "y"):
+                help = (
+                    "a component's arguments are what a spec writes; predictions and targets come when its object is "
+                    "called: make it a class with `__call__`, or a function that gives one"
+                )
+            self.report("E0702", node, message, help)
             return types.ANY, False
         try:
             return read_annotation(annotation, self.assigned)

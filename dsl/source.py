@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mfc.dsl.node import node
@@ -14,7 +14,7 @@ class Source:
     """The text of one file. `name` is what messages call it: the path as the user wrote it."""
 
     name: str
-    text: str
+    text: str = field(repr=False)
 
     @cached_property
     def line_starts(self) -> list[int]:

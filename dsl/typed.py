@@ -12,7 +12,7 @@ from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import Expr
-from mfc.dsl.values import Instance, Shape
+from mfc.dsl.values import ComponentValue, Instance, Part, Shape
 
 
 @node
@@ -36,9 +36,21 @@ class Fields:
 
 
 @node
+class TokenizerInfo:
+    """A tokenizer that is fitted to the texts of parts of data blocks: of those of its own data block where it was
+    written there. `vocab` is the number of its tokens, a symbol before it was fitted."""
+
+    name: str
+    component: ComponentValue
+    fit_on: tuple[Part, ...]
+    vocab: int | Dim
+
+
+@node
 class DataInfo:
     """A data block: `batch` is the shape of a batch of inputs (`b c h w`), None where it is not known;
-    `classes` is the number of classes, a symbol before the data was read."""
+    `classes` is the number of classes, a symbol before the data was read. `options` are the arguments of the types
+    of its input and target, such as `seq_len`."""
 
     instance: Instance
     input: str
@@ -47,6 +59,8 @@ class DataInfo:
     item: Shape | None
     batch: Shape | None
     classes: int | Dim | None
+    options: Mapping[str, Any]
+    tokenizer: TokenizerInfo | None
     shapes: Sequence[tuple[str, Span, Shape]] = ()
     """What each transform makes of an item, for hints."""
 

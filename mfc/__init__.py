@@ -51,11 +51,13 @@ _HOMES = {
 }
 
 
-def compile(spec: Spec) -> Job:
-    """The job that a spec describes. Raises SpecError, which carries the diagnostics, where it has errors."""
+def compile(spec: Spec | str | os.PathLike[str], /, **settings: Any) -> Job:
+    """The job that a spec, or the file of one with values for its params, describes. Raises SpecError, which carries
+    the diagnostics, where it has errors."""
     from mfc.job import Job
-    from mfc.spec import SpecError
+    from mfc.spec import Spec, SpecError, load
 
+    spec = spec if isinstance(spec, Spec) else load(spec, **settings)
     if not spec.ok:
         raise SpecError(spec.diagnostics)
     return Job(spec)
@@ -63,9 +65,13 @@ def compile(spec: Spec) -> Job:
 
 def run(spec: Spec | str | os.PathLike[str], /, **settings: Any) -> Run:
     """Loads, compiles and runs a spec, with values for its params. See `Job.run` for what more can be said."""
-    from mfc.spec import Spec, load
+    return compile(spec, **settings).run()
 
-    return compile(spec if isinstance(spec, Spec) else load(spec, **settings)).run()
+
+def __dir__() -> list[str]:
+    from mfc.runtime.component import KINDS
+
+    return sorted([*globals(), *_HOMES, *KINDS, "In", "Range"])
 
 
 def __getattr__(name: str) -> Any:

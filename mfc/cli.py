@@ -30,8 +30,7 @@ class UsageError(Exception):
     """What was asked for on the command line is not there."""
 
     def __init__(self, message: str, help: str = "") -> None:
-        super().__init__(message)
-        self.message, self.help = message, help
+        super().__init__(f"error: {message}" + (f"\n  = help: {help}" if help else ""))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,12 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(summary(error.diagnostics, given.spec), file=sys.stderr)
         return BAD_SPEC
     except UsageError as error:
-        print(
-            f"error: {error.message}",
-            *([f"  = help: {error.help}"] if error.help else []),
-            sep="\n",
-            file=sys.stderr,
-        )
+        print(error, file=sys.stderr)
         return BAD_SPEC
     except RunError as error:
         if given.debug:
@@ -86,8 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    specs = [_load(path, given, opening=True) for path in given.specs]
-    for spec in specs:
+    ok = True
+    for path in given.specs:
+        try:
+            spec = _load(path, given, opening=True)
+        except UsageError as error:  # the other files are checked all the same
+            print(error, file=sys.stderr)
+            ok = False
+            continue
+        ok &= spec.ok
         if given.json:
             for diagnostic in spec.diagnostics:
                 print(json_line(diagnostic))
@@ -97,7 +98,7 @@ def check(given: argparse.Namespace) -> int:
         else:
             _report(spec.diagnostics, sys.stdout)
             print(summary(spec.diagnostics, spec.name))
-    return DONE if all(spec.ok for spec in specs) else BAD_SPEC
+    return DONE if ok else BAD_SPEC
 
 
 def plan(given: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
 from mfc.runtime.stagekey import Record, record, versions
 from mfc.runtime.store import Store
+from mfc.runtime.text.vocab import VOCAB
 from mfc.spec import Spec, SpecError
 from mfc.stages import Means
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 SAY_EVERY = 10
 """Seconds between two lines about a stage that takes long."""
+
+BINDING = ("items", "tokenizer")
+"""The kinds of stages that find out what later ones, and the spec, wait for."""
 
 State: TypeAlias = Literal["up to date", "to run", "waiting"]
 
@@ -106,9 +110,9 @@ class Driver:
     def _data(self, execute: bool) -> Iterator[Status]:
         plan = self.plan()
         for stage in plan:
-            if stage.kind in ("files", "items"):
+            if stage.kind in ("files", *BINDING):
                 yield self._step(stage, execute)
-        if all(stage.name in self.folders for stage in plan if stage.kind == "items"):
+        if all(stage.name in self.folders for stage in plan if stage.kind in BINDING):
             self.spec = self.spec.with_facts(self.facts)
             if not self.spec.ok:
                 raise SpecError(self.spec.diagnostics)
@@ -138,15 +142,18 @@ class Driver:
             self.store.remember(self.name, made_of)
         self.folders[stage.name] = artifact.folder
         self._digests[stage.name] = artifact.digest
-        if stage.kind == "items":
+        if stage.kind in BINDING:
             self.facts |= stages.facts(stage, artifact.folder)
         return Status(stage, "to run" if reasons else "up to date", reasons, artifact.folder)
 
     def _record(self, stage: ir.Stage, observed: Mapping[str, str]) -> Record:
         """What a stage's key is made of: its inputs, the files it reads, and the code of each of its components."""
         inputs = {name: self._digests[name] for name in stage.inputs} | dict(observed)
-        if stage.kind == "packed":  # decoding depends on the images alone, not on their split and labels
-            inputs = {"images": stages.images(self.folders[stage.inputs[0]])}
+        if stage.kind in (
+            "packed",
+            "tokens",
+        ):  # depend on the items' content alone, not on their split and labels
+            inputs |= {stage.inputs[0]: stages.content(self.folders[stage.inputs[0]])}
         inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
         codes = {target: self._index.hash([target]) for target in targets}
@@ -161,11 +168,19 @@ class Driver:
                 stages.run_items(stage, self.folders, result.folder)
             case "packed":
                 stages.run_packed(stage, self.folders, result.folder, self.means, self._shows(stage.name))
+            case "tokenizer":
+                show = self._shows(stage.name)
+                stages.run_tokenizer(stage, self.folders, result.folder, self.means, show)
+            case "tokens":
+                show = self._shows(stage.name)
+                stages.run_tokens(stage, self.folders, result.folder, self.means, show)
             case "train":
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)
                 result.adopt()
                 result.depends_on("model.safetensors")
+                if "tokenizer" in stage.placing["data"]:
+                    result.depends_on(VOCAB)
 
     def _shows(self, name: str) -> Callable[[int, int], None]:
         """Says now and then how far a stage is."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mfc import stages
 from mfc.driver import Driver, Status
@@ -25,8 +24,13 @@ if TYPE_CHECKING:
     from mfc.dsl.values import Shape
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.layer_table import LayerRow
+    from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.predict import Prediction
+
+
+TEXT_LENGTH = 72
+"""Tokens of the text whose way through a model is shown."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,13 @@ class Trained:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch: `epoch`, `phase`, `train_loss`, `valid_loss`, the metrics, `time` in seconds, `lr`."""
-        return [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
+        return stages.read_history(self.folder)
+
+    @cached_property
+    def result(self) -> dict[str, float]:
+        """The losses of the last epoch and the metrics that the spec asks for. One that was not measured when the
+        training ran is measured now, on the validation part."""
+        return stages.result(self.stage, self.folder, lambda: self.learner)
 
     @property
     def weights(self) -> Path:
@@ -143,7 +153,7 @@ class Job:
                 trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
         return Run(trains, statuses)
 
-    def build(self, name: str, *, device: str = "cpu") -> DataLoaders | nn.Module:
+    def build(self, name: str, *, device: str = "cpu") -> DataLoaders | TextLoaders | nn.Module:
         """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.
 
         Raises:
@@ -168,10 +178,15 @@ class Job:
 
         Raises KeyError where there is no model of that name.
         """
+        import torch
+
         from mfc.runtime.layer_table import layer_table
 
         stack, into = self._model(name)
-        return layer_table(stack, (1, *cast("tuple[int, ...]", into[1:])))
+        sizes = tuple(size for size in into[1:] if isinstance(size, int))
+        if len(sizes) < len(into) - 1:  # texts, which have no length of their own
+            return layer_table(stack, (1, TEXT_LENGTH), torch.int64)
+        return layer_table(stack, (1, *sizes))
 
     def _model(self, name: str) -> tuple[ir.Stack, Shape]:
         """A model with what the data tells put in, and the shape that goes in."""
@@ -189,9 +204,13 @@ class Job:
         known = self.spec.compiled.names()
         for target in targets:
             if target not in known:
-                raise RunError(
-                    "R0501", f"the spec declares no `{target}`", help=f"there are {', '.join(known)}"
+                declared = target in self.spec.compiled.program.entry.names
+                what = (
+                    f"`{target}` is nothing that can be run"
+                    if declared
+                    else f"the spec declares no `{target}`"
                 )
+                raise RunError("R0501", what, help=f"there are {', '.join(known)}" if known else None)
         return Driver(self.spec, self.store, means, targets, say)
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from mfc.runtime.layer_table import LayerRow
 
 BARS = "▁▂▃▄▅▆▇█"
+SHOWN_TOKENS = 24
+"""Tokens of a batch that are shown."""
+
 CURVE_POINTS = 60
 
 
@@ -39,6 +42,8 @@ def show_plan(statuses: Sequence[Status], plan: ir.Plan) -> str:
     """The stages in order, where each stands and why, and what the compiler optimised."""
     rows = [(s.stage.name, s.state, "; ".join(s.reasons)) for s in statuses]
     stale = sum(s.state != "up to date" for s in statuses)
+    if not statuses:
+        return "there is nothing to run: the spec has no train"
     said = f"{stale} of {len(statuses)} stages would run" if stale else "everything is up to date"
     return "\n".join([table(rows), said, *plan.optimised])
 
@@ -65,6 +70,8 @@ def plan_json(statuses: Sequence[Status], plan: ir.Plan) -> dict[str, Any]:
 
 def show_result(run: Run) -> str:
     """What was trained, how well, and where it is."""
+    if not run.statuses:
+        return "there is nothing to run: the spec has no train"
     lines = [] if run.ran else ["everything is up to date"]
     for name, trained in run.items():
         if name == trained.stage.name:
@@ -77,7 +84,7 @@ def result_json(run: Run) -> dict[str, Any]:
     return {
         "ran": run.ran,
         "trained": {
-            name: {"folder": str(trained.folder), "last": trained.history[-1]}
+            name: {"folder": str(trained.folder), "last": trained.history[-1], "result": trained.result}
             for name, trained in run.items()
             if name == trained.stage.name
         },
@@ -85,10 +92,9 @@ def result_json(run: Run) -> dict[str, Any]:
 
 
 def _measured(trained: Trained) -> str:
-    history = trained.history
-    measured = {k: v for k, v in history[-1].items() if k not in ("epoch", "lr", "time")}
-    said = ", ".join(f"{name} {value:.4g}" for name, value in measured.items() if isinstance(value, float))
-    return f"{said} after {len(history)} epoch{'s' if len(history) > 1 else ''}"
+    epochs = len(trained.history)
+    said = ", ".join(f"{name} {value:.4g}" for name, value in trained.result.items())
+    return f"{said} after {epochs} epoch{'s' if epochs > 1 else ''}"
 
 
 def _near(folder: Path) -> str:
@@ -141,7 +147,7 @@ def show_data(job: Job, name: str) -> str:
         f"train  {len(dls.items.train):,} items",
         f"valid  {len(dls.items.valid):,} items",
     ]
-    if dls.vocab:
+    if data.target == "category":
         counts = dls.items.facts()["train.class_counts"]
         shown = [f"{label} ({count:,})" for label, count in zip(dls.vocab, counts)]
         more = f" and {len(shown) - 20:,} more" if len(shown) > 20 else ""
@@ -149,6 +155,13 @@ def show_data(job: Job, name: str) -> str:
     for part, loader in (("train", dls.train), ("valid", dls.valid)):
         batch = next(iter(loader))
         x = batch.x
+        if data.tokenizer is not None:
+            tokens = (dls.tokens_vocab[token] for token in x[0, :SHOWN_TOKENS].tolist())
+            start = " ".join(tokens).replace("\n", "\\n")
+            lines.append(
+                f"a batch of {part}: {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}: {start} ..."
+            )
+            continue
         lines.append(
             f"a batch of {part}: {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}, "
             f"from {x.min():.3g} to {x.max():.3g}, mean {x.mean():.3g}, std {x.std():.3g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,10 @@ class Spec:
     """A spec that was read and checked. Bad ones are specs too: see `diagnostics`."""
 
     path: Path
-    text: str
+    text: str = field(repr=False)
     settings: Mapping[str, Any]
-    roots: Sequence[Path]
-    compiled: Compiled
+    roots: Sequence[Path] = field(repr=False)
+    compiled: Compiled = field(repr=False)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,10 @@ torch is imported by those functions that need it, so that a run with nothing to
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,6 +18,8 @@ from mfc.dsl import ir
 from mfc.runtime.build import build
 from mfc.runtime.data.files import Listing, list_files
 from mfc.runtime.data.items import Items, list_items
+from mfc.runtime.disk import write_file
+from mfc.runtime.text.vocab import VOCAB, read_vocab
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +27,15 @@ if TYPE_CHECKING:
 
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.hashcache import HashCache
+    from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.predict import Prediction
+
+METRICS = "metrics.json"
+"""The metrics that a training measured, as the plan has them."""
+
+NO_METRICS = ("epoch", "phase", "train_loss", "valid_loss", "lr", "time")
+"""The columns of a training's history that are no metrics."""
 
 Folders = Mapping[str, Path]
 """Where the results of stages lie, by the stages' names."""
@@ -59,13 +71,15 @@ def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:
 
 
 def facts(stage: ir.Stage, folder: Path) -> dict[str, int]:
-    """What an `items` stage found out that specs may ask for: `{"cifar.classes": 10}`."""
+    """What a stage found out that specs may ask for: `{"cifar.classes": 10}`, `{"pieces.vocab": 8000}`."""
+    if stage.kind == "tokenizer":
+        return {f"{stage.name}.vocab": len(read_vocab(folder))}
     name = stage.name.removesuffix(".items")
     return {f"{name}.{k}": v for k, v in Items.load(folder).facts().items() if isinstance(v, int)}
 
 
-def images(items: Path) -> str:
-    """A hash of the content of all images that an `items` stage found."""
+def content(items: Path) -> str:
+    """A hash of the content of all items that an `items` stage found."""
     return Items.load(items).listing().fingerprint()
 
 
@@ -81,6 +95,40 @@ def run_packed(
     pack(build(placing["source"]), items.paths, transforms, out, recipe["on_error"], workers or None, show)
 
 
+def run_tokenizer(
+    stage: ir.Stage, inputs: Folders, out: Path, means: Means, show: Callable[[int, int], None]
+) -> None:
+    parts = stage.recipe["parts"]
+    items = [Items.load(inputs[name]) for name in stage.inputs]
+    chosen = [
+        range(len(i.paths)) if p["part"] == "all" else getattr(i, p["part"]) for i, p in zip(items, parts)
+    ]
+    sources = build(stage.placing["sources"])
+    texts = (s.open(i.paths[n]) for s, i, numbers in zip(sources, items, chosen) for n in numbers)
+    total = sum(map(len, chosen))
+    tokenizer = located(stage, stage.recipe["tokenizer"])
+    tokenizer.fit(texts, out, processes(means), lambda done: show(done, total))
+
+
+def run_tokens(
+    stage: ir.Stage, inputs: Folders, out: Path, means: Means, show: Callable[[int, int], None]
+) -> None:
+    from mfc.runtime.text.token_file import write_tokens
+
+    items, tokenizer = (inputs[name] for name in stage.inputs)
+    paths = Items.load(items).paths
+    source = build(stage.placing["source"])
+    encoder = located(stage, stage.recipe["tokenizer"]).load(tokenizer)
+    texts = (source.open(path) for path in paths)
+    with closing(encoder.encode(texts, processes(means))) as encoded:
+        write_tokens(encoded, len(encoder.vocab), out, lambda done: show(done, len(paths)))
+
+
+def processes(means: Means) -> int:
+    """How many processes tokenize: those of the run's workers, by default one a core."""
+    return means.workers if means.workers is not None else os.cpu_count() or 1
+
+
 def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Learner:
     """Trains, or goes on where `out` holds the checkpoint of an interrupted training."""
     from mfc.runtime.training.train import train_stage
@@ -89,7 +137,37 @@ def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Lear
     before = next(
         (inputs[name] for name in stage.inputs if name.startswith(f"{stage.recipe['train']}.")), None
     )
-    return train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
+    learner = train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
+    write_file(out / METRICS, json.dumps(ir.to_json(stage.placing["metrics"])).encode())
+    if tokenizer := stage.placing["data"].get("tokenizer"):
+        # a trained model has the vocabulary that its rows are of
+        write_file(out / VOCAB, (inputs[tokenizer] / VOCAB).read_bytes())
+    return learner
+
+
+def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dict[str, float]:
+    """The losses of a training's last epoch and the metrics that the spec asks for now. Metrics decide no result, so
+    others than those that were measured train nothing anew: they are measured here."""
+    row = read_history(folder)[-1]
+    columns = [name for name in row if name not in NO_METRICS]
+    measured = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
+    asked = [(call, measured.get(json.dumps(ir.to_json(call)))) for call in stage.placing["metrics"]]
+    missing = [call for call, column in asked if column is None]
+    values: list[float] = []
+    if missing:
+        from mfc.runtime.training.predict import measure
+
+        restored = learner()
+        values = measure(restored.model, restored.dls.valid, build(missing), restored.device)
+    found = {name: row[name] for name in ("train_loss", "valid_loss") if row.get(name) is not None}
+    for call, column in asked:
+        found[column or call.name] = row[column] if column else values.pop(0)
+    return found
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """What was recorded of each epoch of a training."""
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
 def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Learner:
@@ -102,7 +180,7 @@ def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Lea
     from_training(folder)(parts["model"], Stream(0, "", ""))
     parts.pop("phases")
     learner = Learner(**parts, folder=folder, stream=means.stream)
-    learner.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    learner.history = read_history(folder)
     return learner
 
 
@@ -142,7 +220,7 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
     model = module(
-        placed(stage, recipe["model"]), build_weights(stage, inputs) if weights else [], seed, name
+        placed(stage, recipe["model"]), build_weights(stage, inputs, means) if weights else [], seed, name
     )
     schedule = Together(located(stage, recipe["schedule"]))
     return {
@@ -168,8 +246,10 @@ def data_loaders(
     stage: str,
     device: torch.device,
     workers: int | None = None,
-) -> DataLoaders:
+) -> DataLoaders | TextLoaders:
     """The loaders of a data block as a training with a seed sees it."""
+    if tokenizer := placing.get("tokenizer"):
+        return _text_loaders(data, read_vocab(inputs[tokenizer]), inputs, seed, stage, device)
     from mfc.runtime.data.batch_pipeline import BatchPipeline
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.data.pack import Packed
@@ -193,6 +273,20 @@ def data_loaders(
     )
 
 
+def _text_loaders(
+    data: Mapping[str, Any], vocab: list[str], inputs: Folders, seed: int, stage: str, device: torch.device
+) -> TextLoaders:
+    from mfc.runtime.text.lm_batches import lm_loaders
+    from mfc.runtime.text.text_batches import text_loaders
+    from mfc.runtime.text.token_file import Tokens
+
+    items, tokens = Items.load(inputs[f"{data['name']}.items"]), Tokens.load(inputs[f"{data['name']}.tokens"])
+    load = lm_loaders if data["target"] == "next_token" else text_loaders
+    return load(
+        items, tokens, vocab, data["batch_size"], **data["options"], seed=seed, stage=stage, device=device
+    )
+
+
 def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Module:
     """A model with its first weights: torch's own initialisation, then what `weights` says, in order."""
     from mfc.runtime.models import build_model
@@ -204,12 +298,20 @@ def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Mod
     return model
 
 
-def build_weights(stage: ir.Stage, inputs: Folders) -> list[Any]:
+def build_weights(stage: ir.Stage, inputs: Folders, means: Means) -> list[Any]:
     """The initialisers of a training; weights of another one come from its folder."""
     from mfc.runtime.initializers import from_training
 
+    tokenizer = stage.placing["data"].get("tokenizer")
+    vocab = read_vocab(inputs[tokenizer]) if tokenizer else None
+
+    def say(line: str) -> None:
+        print(f"{stage.name}: {line}", file=means.stream or sys.stderr, flush=True)
+
     return [
-        from_training(inputs[w.stage], w.group) if isinstance(w, ir.Trained) else located(stage, w)
+        from_training(inputs[w.stage], w.group, vocab, say)
+        if isinstance(w, ir.Trained)
+        else located(stage, w)
         for w in stage.recipe["weights"]
     ]
 

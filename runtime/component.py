@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 KINDS = (
     "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",
-    "architecture", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "rate", "curve",
+    "architecture", "encoder", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "rate", "curve",
     "schedule", "callback", "export_format",
 )  # fmt: skip
 
@@ -45,12 +45,13 @@ if TYPE_CHECKING:
 else:
 
     class In(int):
-        """An argument that is filled from the dimension of the same name in the shape rule's input."""
+        """An argument that is filled from the dimension of the same name in the shape rule's input; one called
+        `vocab` from the data: how many tokens its texts are made of."""
 
 
 # The kinds as annotations of arguments. Values at run time are what the components build.
 Source = Splitter = Labeler = Processor = ItemTransform = BatchTransform = Tokenizer = Any
-Layer = Architecture = Initializer = Loss = Metric = Any
+Layer = Architecture = Encoder = Initializer = Loss = Metric = Any
 Stat = Stepper = Optimizer = Rate = Curve = Schedule = Callback = Any
 Model = Train = Data = Any
 
@@ -69,9 +70,16 @@ def layer(shape: str) -> Callable[[T], T]:
     return _marks("layer", shape=shape)
 
 
-def architecture(shape: str) -> Callable[[T], T]:
-    """A whole model as one component, with its shape rule."""
-    return _marks("architecture", shape=shape)
+def architecture(shape: str, groups: tuple[str, ...] = ()) -> Callable[[T], T]:
+    """A whole model as one component, with its shape rule and the names of its parts whose weights can be handed
+    over: modules of those names. Modules that are parameter groups have an attribute `group` that is true."""
+    return _marks("architecture", shape=shape, groups=groups)
+
+
+def encoder(component: T) -> T:
+    """What several text models share: its `build(vocab, dropouts, drop_mult)` gives a module that makes features of
+    tokens. Arguments that are integers are sizes: where they are equal, weights can be handed over."""
+    return _marks("encoder")(component)
 
 
 def source(shape: str = "", items: str = "image") -> Callable[[T], T]:

@@ -6,7 +6,7 @@ is in the model nor on the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,8 @@ from mfc.runtime.component import Range, initializer
 from mfc.runtime.errors import RunError
 from mfc.runtime.models import part, place
 from mfc.runtime.streams import Stream
+from mfc.runtime.text.match_vocab import match_vocab
+from mfc.runtime.text.vocab import VOCAB, read_vocab
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 """The layers whose weights are filled. Transposed convolutions keep torch's, as in fastai."""
@@ -122,15 +124,24 @@ class file:
         load_weights(model, _read(self.path), f"{self.path}")
 
 
-def from_training(folder: Path, group: str | None = None) -> Callable[[nn.Module, Stream], None]:
-    """An initializer that takes what a training left in `folder`: all weights, or those of one group."""
+def from_training(
+    folder: Path,
+    group: str | None = None,
+    vocab: Sequence[str] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Callable[[nn.Module, Stream], None]:
+    """An initializer that takes what a training left in `folder`: all weights, or those of one group.
+
+    Where that training's texts were made of other tokens than `vocab`, weights of tokens go by token (see
+    `match_vocab`), and `say` is told how many were known.
+    """
 
     def fill(model: nn.Module, stream: Stream) -> None:
         from mfc.runtime.training.train import MODEL
 
         tensors = _read(folder / MODEL)
         if group is None:
-            load_weights(model, tensors, "the trained model")
+            load(model, tensors, "the trained model")
             return
         own = {n.removeprefix(f"{group}."): t for n, t in tensors.items() if n.startswith(f"{group}.")}
         try:
@@ -138,7 +149,15 @@ def from_training(folder: Path, group: str | None = None) -> Callable[[nn.Module
         except KeyError:
             message = f"the model has no part `{group}`, whose weights were trained before"
             raise RunError("R0255", message, help="groups of both models need the same name") from None
-        load_weights(target, own, f"`{group}` of the trained model")
+        load(target, own, f"`{group}` of the trained model")
+
+    def load(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+        if vocab is not None and (folder / VOCAB).exists():
+            theirs = read_vocab(folder)
+            if theirs != vocab:
+                tensors, known = match_vocab(module, tensors, theirs, vocab)
+                say(f"{source}: {known:,} of {len(vocab):,} tokens were known; others start from the mean")
+        load_weights(module, tensors, source)
 
     return fill
 

@@ -40,16 +40,21 @@ def layer_table(
 ) -> list[LayerRow]:
     """The layers of a model in the order in which they run on an input `shape`, batch included.
 
-    Nothing is computed and no weights are allocated: the model is built on the meta device.
+    Nothing is computed and no weights are allocated, as the model is built on the meta device, but for texts
+    (`dtype` int64): what a model does with ids may depend on them.
     """
-    with torch.device("meta"):
+    with torch.device("cpu" if dtype == torch.int64 else "meta"):
         model = build_model(stack).eval()
-        inputs = torch.empty(shape, dtype=dtype)
+        inputs = torch.zeros(shape, dtype=dtype)
     rows: list[LayerRow] = []
     seen: set[int] = set()
-    for path, group, layer in _layers(stack, "", ""):
-        module = part(model, path)
-        module.register_forward_hook(_recorder(rows, seen, path, group, _written(layer.call)))
+    match stack.steps:
+        case (ir.Run(ir.Layer(name="")),):
+            layers = list(_parts(model))
+        case _:
+            layers = [(path, group, _written(layer.call)) for path, group, layer in _layers(stack, "", "")]
+    for path, group, written in layers:
+        part(model, path).register_forward_hook(_recorder(rows, seen, path, group, written))
     with torch.no_grad():
         model(inputs)
     return rows
@@ -77,6 +82,16 @@ def _layers(stack: ir.Stack, path: str, group: str) -> Iterator[tuple[str, str, 
             yield from _layers(child, below, below if child.group else group)
 
 
+def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
+    """The innermost modules of an architecture, which is no stack of layers of the plan."""
+    modules = dict(model.named_modules())
+    for path, module in modules.items():
+        if path and not any(module.children()):
+            above = [path.rsplit(".", i)[0] for i in range(path.count(".") + 1)]
+            group = next((name for name in above if getattr(modules[name], "group", False) is True), "")
+            yield path, group, str(module)
+
+
 def _written(call: ir.Call) -> str:
     """A call with those arguments that a user writes and that differ from their default."""
     parameters = inspect.signature(find(call)).parameters
@@ -93,4 +108,6 @@ def _written(call: ir.Call) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
-    return value.name if isinstance(value, ir.Call) else str(value)
+    if isinstance(value, ir.Call | ir.File):
+        return value.name if isinstance(value, ir.Call) else value.path
+    return str(value)

@@ -88,7 +88,7 @@ class Stack(nn.Module):
         return module(x, passed) if isinstance(child, ir.Stack) else module(x, **passed)
 
 
-def build_model(stack: ir.Stack, stream: Stream | None = None) -> Stack:
+def build_model(stack: ir.Stack, stream: Stream | None = None) -> nn.Module:
     """The module of a model, on the CPU or on the device of a surrounding `with torch.device(...)`.
 
     With a `stream`, each layer draws its first weights from it by its own path, so that they do not depend on
@@ -96,7 +96,11 @@ def build_model(stack: ir.Stack, stream: Stream | None = None) -> Stack:
     can't be built, R0253 where it is no module, R0254 where weights can't be tied.
     """
     with torch.random.fork_rng(devices=[], enabled=stream is not None):
-        return _Builder(stream, frozenset(_applied(stack))).stack(stack, "", fresh=False)
+        builder = _Builder(stream, frozenset(_applied(stack)))
+        match stack.steps:
+            case (ir.Run(ir.Layer(name="") as whole),):  # an architecture is a model by itself
+                return builder.layer(whole, "", fresh=False)
+        return builder.stack(stack, "", fresh=False)
 
 
 def named_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -119,6 +123,23 @@ def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     return list(named_groups(model).values())
 
 
+def failed_layer(error: BaseException) -> str | None:
+    """The path of the layer in which a model's forward pass ended with an error."""
+    names, where = [], error.__traceback__
+    while where is not None:
+        if where.tb_frame.f_code is Stack._run.__code__:
+            names.append(where.tb_frame.f_locals["child"].name)
+        where = where.tb_next
+    return ".".join(names) or None
+
+
+def reset_state(model: nn.Module) -> None:
+    """Lets layers that carry a state from batch to batch, as recurrent ones do, forget it: those with a `reset()`."""
+    for module in model.modules():
+        if callable(reset := getattr(module, "reset", None)):
+            reset()
+
+
 def part(model: nn.Module, path: str) -> nn.Module:
     """The part of a model at a path of its state dict, such as a group `"body"`. Raises KeyError."""
     for name in path.split("."):
@@ -130,7 +151,7 @@ def part(model: nn.Module, path: str) -> nn.Module:
 
 
 def _grouped(module: nn.Module, path: str, group: str) -> Iterator[tuple[str, nn.Parameter]]:
-    group = path if isinstance(module, Stack) and module.group else group
+    group = path if getattr(module, "group", False) is True else group
     for parameter in module.parameters(recurse=False):
         yield group, parameter
     for name, child in module.named_children():

@@ -162,7 +162,7 @@ class Store:
             return []
         old = self.last(spec, record.stage)
         if self.partial(record.stage, record.key) is not None:
-            return [*(explain(old, record) if old else []), "was interrupted, and goes on from there"]
+            return [*(explain(old, record) if old else []), "was not finished; what it kept is used"]
         return explain(old, record) or ["its result is no longer in the store"]
 
     def digests(self, root: str | os.PathLike[str]) -> HashCache:

@@ -67,20 +67,26 @@ def list_items(
     training part (or the given `vocab`) lacks, and for a value that is no number.
     """
     by_label = getattr(split, "by_label", False)
+    if by_label and label is None:
+        message = f"`{type(split).__name__}` splits by labels, and these items have none"
+        raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
     labels = label_all(label, listing.paths) if by_label else None
     train, valid = _parts(split, listing.paths, *([labels] if labels else []))
     used = sorted({*train, *valid})
     paths = [listing.paths[i] for i in used]
-    labels = [labels[i] for i in used] if labels else label_all(label, paths)
     place = {old: new for new, old in enumerate(used)}
     train, valid = sorted(place[i] for i in train), sorted(place[i] for i in valid)
+    digests = [listing.digests[i] for i in used]
+    if target == "next_token":
+        return Items(paths, digests, train, valid, [], [])
+    labels = [labels[i] for i in used] if labels else label_all(label, paths)
     targets: list[int] | list[float]
     if target == "value":
         words, targets = [], encode_values(labels, paths)
     else:
         words = build_vocab([labels[i] for i in train], vocab)
         targets = encode_categories(labels, paths, words, given=vocab is not None)
-    return Items(paths, [listing.digests[i] for i in used], train, valid, targets, words)
+    return Items(paths, digests, train, valid, targets, words)
 
 
 def _parts(split: Any, *arguments: Sequence[str]) -> tuple[list[int], list[int]]:

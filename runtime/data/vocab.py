@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from mfc.runtime.data.paths import shown
 from mfc.runtime.errors import RunError
 
-Target: TypeAlias = Literal["category", "value"]
+Target: TypeAlias = Literal["category", "value", "next_token"]
 
 
 def build_vocab(labels: Sequence[str], given: Sequence[str] | None = None) -> list[str]:

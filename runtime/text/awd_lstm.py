@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mfc.runtime.component import In, Range, architecture
+from mfc.runtime.component import In, Range, encoder
 
 PAD = 1
 """Id of the padding token."""
@@ -47,7 +47,7 @@ LANGUAGE_MODEL_DROPOUTS = Dropouts(input_p=0.25, hidden_p=0.15, embed_p=0.02, we
 CLASSIFIER_DROPOUTS = Dropouts(input_p=0.4, hidden_p=0.3, embed_p=0.05, weight_p=0.5)
 
 
-@architecture(shape="b t -> b t emb_size")
+@encoder
 class awd_lstm:
     """An AWD-LSTM for `language_model` and `text_classifier` (Merity et al., 2017).
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from mfc.runtime.component import Architecture, In, Range, architecture
+from mfc.runtime.component import Encoder, In, Range, architecture
 from mfc.runtime.text.awd_lstm import LANGUAGE_MODEL_DROPOUTS, locked_dropout, scaled
 from mfc.runtime.text.decoder import TiedDecoder
 
@@ -28,7 +28,7 @@ class language_model(nn.Module):
 
     def __init__(
         self,
-        encoder: Architecture,
+        encoder: Encoder,
         vocab: In,
         output_p: Annotated[float, Range(0, below=1)] = 0.1,
         drop_mult: Annotated[float, Range(0)] = 1.0,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mfc.runtime.component import Architecture, In, Range, architecture
+from mfc.runtime.component import Encoder, In, Range, architecture
 from mfc.runtime.text.awd_lstm import CLASSIFIER_DROPOUTS, PAD, State, scaled
 
 
@@ -37,7 +37,7 @@ class text_classifier(nn.Module):
 
     def __init__(
         self,
-        encoder: Architecture,
+        encoder: Encoder,
         classes: Annotated[int, Range(1)],
         vocab: In,
         output_p: Annotated[float, Range(0, below=1)] = 0.4,

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from mfc.runtime.errors import RunError, RunInterrupted
+from mfc.runtime.models import failed_layer
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.events import (
     EVENTS,
@@ -34,6 +35,7 @@ from mfc.runtime.training.events import (
 from mfc.runtime.training.freezing import freeze
 from mfc.runtime.training.predict import Prediction, Predictions, get_preds
 from mfc.runtime.training.signals import Interrupts
+from mfc.runtime.user_files import blamed
 
 ANEW = "remove the run's folder to start the training anew"
 
@@ -299,6 +301,8 @@ class Learner:
             return RunError("R0404", message, help="lower batch_size, or use mixed_precision()")
         if isinstance(error, RuntimeError) and self.interrupts.received:
             return self._interrupted()  # Ctrl-C reaches the loader's workers too: it is their end that we saw
+        if isinstance(error, Exception) and not isinstance(error, RunError):
+            return _failed(error) or error
         return error
 
     def _interrupted(self) -> RunInterrupted:
@@ -389,6 +393,20 @@ class Learner:
                 yield name if seen[name] == 1 else f"{name}_{seen[name]}", thing
 
 
+def _failed(error: Exception) -> RunError | None:
+    """The error for a component that failed, if it can be told which: one of the user's own, or a layer."""
+    own, layer = blamed(error), failed_layer(error)
+    if own is None and layer is None:
+        return None
+    what = f"the layer `{layer}`" if layer is not None else "a component of your own"
+    message = f"{what} failed: {type(error).__name__}: {error}"
+    notes = [f"raised by {own}"] if own is not None else []
+    help = "where a layer of your own comes before it, see that its shape rule is what it does"
+    return RunError("R0211", message, help=help if own is None else None, notes=notes)
+
+
 def _callback_failed(hook: Any, event: str, error: Exception) -> RunError:
+    if (failed := _failed(error)) is not None:
+        return failed
     name = type(hook.__self__).__name__ if hasattr(hook, "__self__") else repr(hook)
     return RunError("R0204", f"callback `{name}` failed in {event}: {type(error).__name__}: {error}")

@@ -94,7 +94,7 @@ class error_rate(_TopK):
         return 1 - super().compute()
 
 
-@metric(shape="b classes ...", targets=("category", "mask", "next_token"))
+@metric(shape="b classes ... where k <= classes", targets=("category", "mask", "next_token"))
 class top_k_accuracy(_TopK):
     """The share of items whose class is among the `k` most probable."""
 

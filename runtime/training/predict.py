@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
+
+from mfc.runtime.models import reset_state
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,13 @@ def get_preds(
 ) -> Predictions:
     """Predictions of a model in evaluation mode, with the meaning that `loss` gives to outputs. Of a loss that
     gives none, outputs are taken as logits of the classes where there are classes, else as values."""
-    training = model.training
-    model.eval()
     outputs, targets, items = [], [], []
-    try:
-        with torch.no_grad():
-            for x, y, ids in loader:
-                outputs.append(model(x.to(device)).float().cpu())
-                items.append(ids.cpu())
-                if y is not None:
-                    targets.append(y.cpu())
-    finally:
-        model.train(training)
+    with evaluating(model):
+        for x, y, ids in loader:
+            outputs.append(model(x.to(device)).float().cpu())
+            items.append(ids.cpu())
+            if y is not None:
+                targets.append(y.cpu())
     pred = torch.cat(outputs)
     activation = getattr(loss, "activation", _softmax if vocab else _as_it_is)
     decode = getattr(loss, "decode", _most_likely if vocab else _as_it_is)
@@ -81,6 +79,34 @@ def get_preds(
         items=torch.cat(items),
         vocab=vocab,
     )
+
+
+def measure(
+    model: nn.Module, loader: Iterable[Any], metrics: Sequence[Any], device: torch.device
+) -> list[float]:
+    """What metrics say of a model in evaluation mode."""
+    for metric in metrics:
+        metric.reset()
+    with evaluating(model):
+        for x, y, _ in loader:
+            pred = model(x.to(device))
+            for metric in metrics:
+                metric.update(pred, y)
+    return [float(metric.compute()) for metric in metrics]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A model in evaluation mode, without gradients and without a state from before; it is left as it was."""
+    training = model.training
+    model.eval()
+    reset_state(model)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+        reset_state(model)
 
 
 def _softmax(pred: torch.Tensor) -> torch.Tensor:

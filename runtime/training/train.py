@@ -18,6 +18,7 @@ from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks.progress import Progress
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
+from mfc.runtime.training.callbacks.state import ResetState
 from mfc.runtime.training.device import describe_device
 from mfc.runtime.training.learner import Learner, Phase
 
@@ -60,7 +61,7 @@ def train_stage(
     learner = Learner(
         model, dls, loss, optimizer, metrics=metrics, groups=groups, seed=seed,
         stage=stage, folder=folder, device=device, stream=stream,
-        callbacks=[*callbacks, Recorder(), Scheduling(), checkpoint.Checkpoint(here), *watching],
+        callbacks=[*callbacks, ResetState(), Recorder(), Scheduling(), checkpoint.Checkpoint(here), *watching],
     )  # fmt: skip
     if (found := checkpoint.latest(folder)) is not None:
         _resume(learner, checkpoint.load(found), here, phases)

@@ -62,6 +62,17 @@ def test_the_layer_in_the_reference_works(tmp_path: Path) -> None:
     assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
+def test_the_components_in_the_reference_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = (block for block in blocks("docs/language.md", "python") if "focal" in block)
+    (tmp_path / "parts.py").write_text(example)
+    text = (SPECS / "digits.mfs").read_text().replace("cross_entropy()", "focal(2.5)")
+    text = text.replace("[accuracy()]", "[accuracy(), confidence()]\n    callbacks = [gradient_norm()]")
+    (tmp_path / "shown.mfs").write_text('use "parts.py" (focal, confidence, gradient_norm)\n' + text)
+    run = mfc.run(tmp_path / "shown.mfs", epochs=1)
+    assert 0 < run["fit"].result["confidence"] < 1
+    assert "gradient norm" in capsys.readouterr().err
+
+
 def test_the_limits_are_those_of_the_compiler() -> None:
     limits = [
         resolve.MAX_FILES, parse.MAX_LINES, parse.MAX_CHARACTERS, scan.MAX_NESTING, scope.MAX_DEPTH, scope.MAX_STEPS,

@@ -56,9 +56,9 @@ class shapeless(builtin):
         super().__init__(name)
 
 
-@mfc.source(shape="-> 7", items="text")
-class texts(builtin):
-    """Texts."""
+@mfc.source(shape="-> 7", items="table")
+class rows(builtin):
+    """Rows of a table."""
 
     def __init__(self, name: str):
         super().__init__(name)
@@ -139,14 +139,14 @@ def fails_to_plan(folder: Path, text: str) -> str:
             "data `digits`, whose source does not say what shape its items have",
         ),
         (
-            'use "parts.py" (texts)\n'
-            + DATA.replace("builtin", "texts").replace("image", "text")
+            'use "parts.py" (rows)\n'
+            + DATA.replace("builtin", "rows").replace("image", "table")
             + "model net { linear(2) }"
             + FIT,
-            "data `digits`: text -> category",
+            "data `digits`: table -> category",
         ),
     ],
-    ids=["input", "vocab of values", "a declaration as an argument", "a source without shape", "text"],
+    ids=["input", "vocab of values", "a declaration as an argument", "a source without shape", "table"],
 )
 def test_what_no_stage_can_do(folder: Path, text: str, said: str) -> None:
     assert fails_to_plan(folder, text) == f"this version of mfc checks {said}, but can't run it"

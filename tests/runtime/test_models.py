@@ -20,7 +20,9 @@ STREAM = Stream(1, "fit", "init")
 
 
 def built(*steps, **kinds) -> Stack:
-    return build_model(stack("", *steps, **kinds), STREAM)
+    model = build_model(stack("", *steps, **kinds), STREAM)
+    assert isinstance(model, Stack)
+    return model
 
 
 def activations(model: nn.Module) -> dict[str, bool]:

@@ -215,7 +215,7 @@ def test_reasons(store: Store) -> None:
         raise KeyboardInterrupt
     assert store.reasons("a.mfs", second) == [
         "optimizer.lr: 3e-3 -> 1e-3",
-        "was interrupted, and goes on from there",
+        "was not finished; what it kept is used",
     ]
     (made.folder / "a").unlink()
     assert store.reasons("a.mfs", first) == ["its result is no longer in the store"]

@@ -60,6 +60,11 @@ class Recorder(Callback):
 
     def before_fit(self) -> None:
         self.names = metric_names(self.learner.metrics)
+        for name, metric in zip(self.names, self.learner.metrics):
+            for method in ("reset", "update", "compute"):
+                if not callable(getattr(metric, method, None)):
+                    help = "a metric has `reset()`, `update(pred, target)` and `compute()`"
+                    raise RunError("R0207", f"the metric `{name}` has no method `{method}`", help=help)
         self.device = self.learner.device
         if self.learner.folder is not None:
             lines = "".join(json.dumps(row) + "\n" for row in self.learner.history)
@@ -100,7 +105,9 @@ class Recorder(Callback):
         if row["valid_loss"] is not None:
             if math.isnan(row["valid_loss"]):
                 raise not_finite(math.nan, f"on the validation data after epoch {learner.done.epochs}")
-            row |= {name: float(metric.compute()) for name, metric in zip(self.names, learner.metrics)}
+            row |= {
+                name: _number(name, metric.compute()) for name, metric in zip(self.names, learner.metrics)
+            }
         row |= {"lr": lr, "time": round(time.perf_counter() - self.start, 3)}
         learner.history.append(row)
         if learner.folder is not None:
@@ -123,6 +130,14 @@ def not_finite(value: float, where: str) -> RunError:
     name = "NaN" if math.isnan(value) else "infinite"
     help = "lower the learning rate, or clip the gradients"
     return RunError("R0201", f"the loss is {name} {where}", help=help)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        message = f"the metric `{name}` gives {type(value).__name__}, not one number: {error}"
+        raise RunError("R0207", message, help="`compute()` gives a number, or a tensor with one") from error
 
 
 def metric_names(metrics: Sequence[Any]) -> list[str]:
