@@ -199,7 +199,8 @@ class _Planner:
         fields = data.fields
         if data.tokenizer is not None:
             recipe = {"batch_size": fields["batch_size"], "target": data.target, "name": data.instance.name}
-            return recipe | {"options": data.options}, {"tokenizer": data.tokenizer.name}
+            where = {"tokenizer": data.tokenizer.name, "tokenize": _unfitted(data.tokenizer.component)}
+            return recipe | {"options": data.options}, where
         recipe = {k: fields[k] for k in ("batch_transforms", "batch_size")}
         recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}
         if not can_pack(data):

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mfc import stages
+from mfc import stages, texts
 from mfc.driver import Driver, Status
 from mfc.dsl import ir
 from mfc.dsl.values import Instance
@@ -65,9 +65,37 @@ class Trained:
         """The learner with the trained model."""
         return self.trained or stages.restore(self.stage, self.inputs, self.folder, self.means)
 
-    def predict(self, path: str | Path) -> Prediction:
-        """What the model says of one image file, prepared as the validation items were."""
-        return stages.predict(self.stage, self.learner, Path(path))
+    def predict(self, item: str | Path) -> Prediction:
+        """What the model says of one item, prepared as the validation items were: an image by its path, a text by
+        itself."""
+        if "tokenizer" in self.stage.placing["data"]:
+            return texts.predict(self.stage, self.inputs, self.learner, str(item))
+        return stages.predict(self.stage, self.learner, Path(item))
+
+    def attention(self, text: str, label: str | None = None) -> list[tuple[str, float]]:
+        """The tokens of a text, each with how much it counts for a label, from 0 to 1; for the predicted one if no
+        label is given."""
+        return texts.attention(self.stage, self.inputs, self.learner, text, label)
+
+    def generate(
+        self,
+        prompt: str = "",
+        count: int = 100,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: int = 42,
+    ) -> str:
+        """A text that a language model makes up.
+
+        Args:
+            prompt: how it begins.
+            count: tokens at most that follow.
+            temperature: below 1 likely tokens come more often.
+            top_k: draws only from so many of the most likely tokens.
+            seed: the same one draws the same text.
+        """
+        options = {"count": count, "temperature": temperature, "top_k": top_k, "seed": seed}
+        return texts.generate(self.stage, self.inputs, self.learner, prompt, **options)
 
 
 @dataclass(frozen=True)
