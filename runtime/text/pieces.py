@@ -63,7 +63,7 @@ class sentencepiece:
         rules: whether to apply the rules of ULMFiT first, as `words` does. They make the texts lower case.
         character_coverage: the share of all characters in the texts that are not unknown.
         max_chars: where there is more text, the model is fitted on passages of this length together, drawn at random
-            but always the same. A model takes about 40 bytes of memory for each.
+            but always the same. Fitting takes about 20 bytes of memory for each.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class sentencepiece:
         model: Literal["unigram", "bpe"] = "unigram",
         rules: bool = True,
         character_coverage: Annotated[float, Range(0.9, 1)] = 0.99999,
-        max_chars: Annotated[int, Range(PASSAGE)] = 20_000_000,
+        max_chars: Annotated[int, Range(10_000)] = 20_000_000,
     ) -> None:
         self.vocab_size = vocab_size
         self.model = model

@@ -26,6 +26,44 @@ def watches(path: str, name: str) -> bool:
     return any(module == w or module.startswith(f"{w}.") or f"{module}:{name}" == w for w in WATCHING)
 
 
+TEXTS = """
+tokenizer pieces = sentencepiece(vocab_size = 50, fit_on = corpus.train.texts)
+
+data corpus: text -> next_token(seq_len = 8) {
+    source     = text_files("texts")
+    split      = random(valid = 0.2)
+    tokenizer  = pieces
+    batch_size = 4
+}
+
+data reviews: text -> category {
+    source     = text_files("texts")
+    split      = stratified(valid = 0.25)
+    label      = parent()
+    tokenizer  = words(min_freq = 1)
+    batch_size = 8
+}
+
+let encoder = awd_lstm(emb_size = 6, hidden_size = 8, layers = 2)
+
+train pretrain {
+    data      = corpus
+    model     = language_model(encoder)
+    loss      = cross_entropy()
+    callbacks = [rnn_regularizer(), gradient_clip(0.5)]
+    epochs    = 1
+}
+
+train classify {
+    data    = reviews
+    model   = text_classifier(encoder, classes = reviews.classes)
+    weights = pretrain.encoder
+    loss    = cross_entropy()
+    epochs  = 1
+}
+"""
+
+
 def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: dict[str, tuple[ir.Stage, set[tuple[str, str]]]] = {}
 
@@ -43,6 +81,13 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
     spec = tmp_path / "digits.mfs"
     spec.write_text((SPECS / "digits.mfs").read_text())
     mfc.run(spec, epochs=1)
+    for label in ("good", "bad"):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        for i in range(12):
+            (tmp_path / "texts" / label / f"{i}.txt").write_text(f"It was a {label} film, number {i}. " * 3)
+    text_spec = tmp_path / "texts.mfs"
+    text_spec.write_text(TEXTS)
+    mfc.run(text_spec)
 
     index = CodeIndex(WATCHING)
     assert {stage.kind for stage, _ in ran.values()} == set(CODE)
