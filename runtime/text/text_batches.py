@@ -99,12 +99,13 @@ def text_loaders(
     Args:
         tokens: of all items, by id.
         tokens_vocab: the tokens by their ids.
-        batch_size: documents in a batch.
+        batch_size: documents in a training batch; validation batches have twice as many.
         backwards: whether each document is read from its end.
         seed, stage: where the order comes from.
     """
     targets = torch.tensor(items.targets, dtype=torch.int64 if items.vocab else torch.float32)
     shuffle = Stream(seed, stage, "shuffle")
     train = DocumentLoader(tokens, items.train, targets, batch_size, shuffle, backwards, device)
-    valid = DocumentLoader(tokens, items.valid, targets, batch_size, None, backwards, device)
+    # without gradients twice as many texts take less memory, and their products are quicker
+    valid = DocumentLoader(tokens, items.valid, targets, 2 * batch_size, None, backwards, device)
     return TextLoaders(items, train, valid, items.vocab, tokens_vocab, torch.device(device))

@@ -9,7 +9,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "errors"
 
 
 def test_every_code_has_its_page():
-    files = [file for package in (data, text) for file in Path(package.__file__).parent.glob("*.py")]
+    files = [file for package in (data, text) for file in Path(package.__path__[0]).glob("*.py")]
     raised = {code for file in files for code in re.findall(r'"(R01\d\d)"', file.read_text())}
     pages = {page.stem: page.read_text() for page in PAGES.glob("R01*.md")}
     assert raised == set(pages)

@@ -130,12 +130,12 @@ def test_every_epoch_has_its_batches_and_they_follow_from_seed_stage_and_epoch(t
 def test_loaders_of_a_data_block(tmp_path):
     texts = documents([9, 8, 30, 20, 1, 1, 14])
     tokens = token_file(tmp_path, texts)
-    split = items(7, valid=[1, 4, 6])
+    split = items(7, valid=[1, 4, 5, 2, 6])
     dls = text_loaders(split, tokens, ["a", "b"], batch_size=2, stage="fit", backwards=True)
     assert dls.vocab == ["0", "1", "2"] and dls.tokens_vocab == ["a", "b"] and dls.items is split
     assert dls.skipped == {} and dls.device == torch.device("cpu")
-    assert ids_of(dls.valid) == [[6, 1], [4]]
-    assert sorted(i for ids in ids_of(dls.train) for i in ids) == [0, 2, 3, 5]
+    assert ids_of(dls.valid) == [[2, 6, 1, 4], [5]]
+    assert sorted(i for ids in ids_of(dls.train) for i in ids) == [0, 3]
     for x, y, found in [*dls.train, *dls.valid]:
         assert [dls.vocab[i] for i in y.tolist()] == [str(i % 3) for i in found.tolist()]
         assert x.tolist() == naive(texts, found.tolist(), backwards=True)
