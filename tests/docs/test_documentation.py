@@ -39,6 +39,11 @@ def test_each_spec_in_a_document_checks(document: str, tmp_path: Path) -> None:
         assert [d.message for d in mfc.load(spec).diagnostics] == []
 
 
+@pytest.mark.parametrize("spec", sorted(SPECS.glob("*.mfs")), ids=lambda path: path.stem)
+def test_each_spec_of_the_package_checks_clean(spec: Path) -> None:
+    assert [d.message for d in mfc.load(spec).diagnostics] == []
+
+
 def test_the_readme_shows_the_digits_as_they_are() -> None:
     assert (SPECS / "digits.mfs").read_text() in blocks("README.md", "mfs")
 

@@ -128,7 +128,7 @@ class Recorder(Callback):
 def not_finite(value: float, where: str) -> RunError:
     """R0201 for a loss that is NaN or infinite."""
     name = "NaN" if math.isnan(value) else "infinite"
-    help = "lower the learning rate, or clip the gradients"
+    help = "lower the learning rate, or clip the gradients with `gradient_clip(max_norm = 1)`"
     return RunError("R0201", f"the loss is {name} {where}", help=help)
 
 
