@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mfc.dsl import ir, shapes
@@ -316,11 +317,13 @@ def _difference_of_parts(theirs: Elaborated, ours: Elaborated, part: str, other:
     there, here = (model.layers[0].layer.call.args.get(part) for model in (theirs, ours))
     if not isinstance(there, ir.Call) or not isinstance(here, ir.Call):
         return ""
-    if there.name != here.name:
-        return f"{there.name} in `{other}`, {here.name} here"
-    sizes = [k for k, v in here.args.items() if isinstance(v, int) and not isinstance(v, bool)]
-    differing = [k for k in sizes if there.args.get(k) != here.args[k]]
-    return ", ".join(f"{k} = {there.args.get(k)} in `{other}`, {here.args[k]} here" for k in differing)
+    return _difference(_sizes(there), _sizes(here), other)
+
+
+def _sizes(call: ir.Call) -> ir.Call:
+    """A call with those of its arguments that are sizes."""
+    args = {k: v for k, v in call.args.items() if isinstance(v, int) and not isinstance(v, bool)}
+    return replace(call, args=args)
 
 
 def _layers(model: Elaborated, below: str) -> dict[str, ir.Call]:

@@ -166,14 +166,9 @@ class Driver:
         match stage.kind:
             case "items":
                 stages.run_items(stage, self.folders, result.folder)
-            case "packed":
-                stages.run_packed(stage, self.folders, result.folder, self.means, self._shows(stage.name))
-            case "tokenizer":
-                show = self._shows(stage.name)
-                stages.run_tokenizer(stage, self.folders, result.folder, self.means, show)
-            case "tokens":
-                show = self._shows(stage.name)
-                stages.run_tokens(stage, self.folders, result.folder, self.means, show)
+            case "packed" | "tokenizer" | "tokens":
+                carry_out = getattr(stages, f"run_{stage.kind}")
+                carry_out(stage, self.folders, result.folder, self.means, self._shows(stage.name))
             case "train":
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)

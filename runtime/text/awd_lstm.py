@@ -18,9 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mfc.runtime.component import In, Range, encoder
-
-PAD = 1
-"""Id of the padding token."""
+from mfc.runtime.text.rules import PAD_ID
 
 State = list[tuple[torch.Tensor, torch.Tensor]]
 """For each LSTM what it carries on: hidden and cell state, both `1 b features`."""
@@ -106,7 +104,7 @@ class AWDLSTM(nn.Module):
     def __init__(self, vocab: int, emb_size: int, hidden_size: int, layers: int, dropouts: Dropouts) -> None:
         super().__init__()
         self.emb_size, self.dropouts = emb_size, dropouts
-        self.embedding = nn.Embedding(vocab, emb_size, padding_idx=PAD if vocab > PAD else None)
+        self.embedding = nn.Embedding(vocab, emb_size, padding_idx=PAD_ID if vocab > PAD_ID else None)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.embedding.group = True  # type: ignore[assignment]
         sizes = [emb_size, *[hidden_size] * (layers - 1), emb_size]

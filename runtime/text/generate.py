@@ -10,11 +10,12 @@ import torch
 from mfc.runtime.component import Range
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.language_model import language_model
+from mfc.runtime.text.rules import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 
-ENDS = (2, 3)
+ENDS = (BOS_ID, EOS_ID)
 """Ids that end a text: `xxbos`, with which the next one begins, and `xxeos`."""
 
-NEVER = (0, 1)
+NEVER = (UNK_ID, PAD_ID)
 """Ids that are no text: `xxunk` and `xxpad`."""
 
 

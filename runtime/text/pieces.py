@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -16,10 +15,8 @@ from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.pool import Job, in_batches, map_batches
-from mfc.runtime.text.rules import BOS, SPECIAL, Chunker, rule_chunk, undo_rules
+from mfc.runtime.text.rules import BOS, BOS_ID, SPECIAL, UNK_ID, Chunker, rule_chunk, undo_rules
 from mfc.runtime.text.tokenizer import (
-    BOS_ID,
-    UNKNOWN_ID,
     ChunkEncoder,
     Table,
     fitted_vocab,
@@ -27,7 +24,7 @@ from mfc.runtime.text.tokenizer import (
     readable,
     unfitted,
 )  # fmt: skip
-from mfc.runtime.text.vocab import VOCAB
+from mfc.runtime.text.vocab import write_vocab
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,8 +93,7 @@ class sentencepiece:
         lines = (line for passage in passages for line in passage.split("\n"))
         model = self._train(line for line in lines if line and not line.isspace())
         write_file(folder / MODEL, model)
-        vocab = json.dumps(_vocab(_processor(model)), ensure_ascii=False, indent=0)
-        write_file(folder / VOCAB, vocab.encode("utf-8"))
+        write_vocab(folder, _vocab(_processor(model)))
 
     def load(self, folder: Path) -> ChunkEncoder | PlainEncoder:
         """The encoder that `fit` wrote. Raises RunError R0123."""
@@ -192,7 +188,7 @@ class PlainEncoder:
         for batch in in_batches(map(_valid, texts)):
             for found in self._model.encode(batch, out_type="numpy", num_threads=processes):
                 ids = np.concatenate([first, found])
-                ids[ids == self._model.unk_id()] = UNKNOWN_ID
+                ids[ids == self._model.unk_id()] = UNK_ID
                 yield ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -211,7 +207,7 @@ def load(folder: str, rules: bool) -> ChunkEncoder | PlainEncoder:
     def number(chunks: list[str]) -> list[list[int]]:
         parts = [rule_chunk(_valid(chunk)) for chunk in chunks]
         ids = iter(model.encode([part for found in parts for part in found], out_type=int, num_threads=1))
-        return [[UNKNOWN_ID if i == unknown else i for _ in found for i in next(ids)] for found in parts]
+        return [[UNK_ID if i == unknown else i for _ in found for i in next(ids)] for found in parts]
 
     def cut(chunk: str) -> list[str]:
         return [vocab[i] for i in number([chunk])[0]]

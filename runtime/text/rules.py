@@ -15,6 +15,7 @@ from operator import eq
 
 SPECIAL = ("xxunk", "xxpad", "xxbos", "xxeos", "xxfld", "xxrep", "xxwrep", "xxup", "xxmaj")
 UNK, PAD, BOS, EOS, FLD, REP, WREP, UP, MAJ = SPECIAL
+UNK_ID, PAD_ID, BOS_ID, EOS_ID = map(SPECIAL.index, (UNK, PAD, BOS, EOS))
 
 _HTML = (
     ("#39;", "'"), ("amp;", "&"), ("#146;", "'"), ("nbsp;", " "), ("#36;", "$"), ("\\n", "\n"), ("quot;", "'"),

@@ -17,10 +17,8 @@ from mfc.runtime.data.items import Items
 from mfc.runtime.data.loaders import Batch
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.loaders import TextLoaders, TokenLoader
+from mfc.runtime.text.rules import PAD_ID
 from mfc.runtime.text.token_file import Tokens
-
-PAD = 1
-"""The id of xxpad."""
 
 POOL = 50  # batches
 
@@ -58,7 +56,7 @@ class DocumentLoader(TokenLoader):
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         for ids in self._plan(epoch)[start:]:
             lengths = self.tokens.lengths[ids]
-            x = self.filled(len(ids), int(lengths.max()), PAD)
+            x = self.filled(len(ids), int(lengths.max()), PAD_ID)
             rows = x.numpy()
             for row, (i, length) in enumerate(zip(ids.tolist(), lengths.tolist())):
                 document = self.tokens.document(i)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from mfc.runtime.component import Encoder, In, Range, architecture
-from mfc.runtime.text.awd_lstm import CLASSIFIER_DROPOUTS, PAD, State, scaled
+from mfc.runtime.text.awd_lstm import CLASSIFIER_DROPOUTS, State, scaled
+from mfc.runtime.text.rules import PAD_ID
 
 
 @architecture(shape="b t -> b classes", groups=("encoder", "head"))
@@ -156,7 +157,7 @@ class HeadBatchNorm(nn.BatchNorm1d):
 def text_lengths(ids: torch.Tensor) -> torch.Tensor:
     """Tokens in each row up to the last that is no padding, at least 1: `b t` -> int64 `b`."""
     positions = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-    return (positions * (ids != PAD)).amax(1).clamp(min=1)
+    return (positions * (ids != PAD_ID)).amax(1).clamp(min=1)
 
 
 def _rows(state: State, start: int, end: int) -> State:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.pool import Job, map_batches
-from mfc.runtime.text.rules import BOS, EOS, PAD, SPECIAL, Chunker
+from mfc.runtime.text.rules import BOS, BOS_ID, EOS, PAD, SPECIAL, Chunker
 from mfc.runtime.text.vocab import VOCAB, read_vocab
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SPECIAL", "ChunkEncoder", "Encoder", "Table", "Tokenizer"]
 
-UNKNOWN_ID, BOS_ID = SPECIAL.index("xxunk"), SPECIAL.index(BOS)
 KEPT = 200_000
 """Chunks that a table keeps at most, so that its memory stays bounded (about 60 MB)."""
 LONG = 100

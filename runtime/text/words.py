@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 from mfc.runtime.component import Range, tokenizer
-from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.english import split_chunk
 from mfc.runtime.text.pool import Job, map_batches
-from mfc.runtime.text.rules import SPECIAL, Chunker, rm_useless_spaces, rule_chunk, undo_rules
-from mfc.runtime.text.tokenizer import UNKNOWN_ID, ChunkEncoder, Table, fitted_vocab, no_texts
-from mfc.runtime.text.vocab import VOCAB
+from mfc.runtime.text.rules import SPECIAL, UNK_ID, Chunker, rm_useless_spaces, rule_chunk, undo_rules
+from mfc.runtime.text.tokenizer import ChunkEncoder, Table, fitted_vocab, no_texts
+from mfc.runtime.text.vocab import write_vocab
 
 COUNTED = 2_000_000
 """Different tokens that are counted at most, so that memory stays bounded."""
@@ -91,9 +89,7 @@ class words:
                 help=f"write `min_freq = {max(counts.values())}` or less, or train on more texts",
             )
         vocab = [*SPECIAL, *(token for _, token in frequent[: self.max_vocab - len(SPECIAL)])]
-        write_file(
-            folder / VOCAB, json.dumps(vocab, ensure_ascii=False, indent=0).encode("utf-8", "surrogatepass")
-        )
+        write_vocab(folder, vocab)
 
     def load(self, folder: Path) -> ChunkEncoder:
         """The encoder that `fit` wrote. Raises RunError R0123."""
@@ -107,7 +103,7 @@ def load(folder: str, rules: bool) -> ChunkEncoder:
     cut = _ruled_tokens if rules else _tokens
 
     def number(chunks: list[str]) -> list[list[int]]:
-        return [[ids.get(token, UNKNOWN_ID) for token in cut(chunk)] for chunk in chunks]
+        return [[ids.get(token, UNK_ID) for token in cut(chunk)] for chunk in chunks]
 
     job = Job(f"{__name__}:encoder", (folder, rules))
     return ChunkEncoder(

@@ -21,6 +21,7 @@ from mfc.runtime.text.awd_lstm import (
     locked_dropout,
     weight_dropout,
 )
+from mfc.runtime.text.rules import PAD_ID
 
 VOCAB, EMB, HIDDEN = 50, 12, 20
 
@@ -197,10 +198,10 @@ def test_dropouts_are_the_models_unless_given():
 
 def test_a_padding_tokens_vector_does_not_train():
     net, ids = encoder(), tokens()
-    ids[:, -2:] = module.PAD
+    ids[:, -2:] = PAD_ID
     net(ids).sum().backward()
     assert net.embedding.weight.grad is not None
-    assert not net.embedding.weight.grad[module.PAD].any() and net.embedding.weight.grad[ids[0, 0]].any()
+    assert not net.embedding.weight.grad[PAD_ID].any() and net.embedding.weight.grad[ids[0, 0]].any()
 
 
 def test_names_of_weights():

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mfc.runtime.text.awd_lstm import PAD, Dropouts, awd_lstm
+from mfc.runtime.text.awd_lstm import Dropouts, awd_lstm
+from mfc.runtime.text.rules import PAD_ID as PAD
 from mfc.runtime.text.text_classifier import text_classifier, text_lengths
 
 VOCAB, EMB, SEQ, MAX = 40, 8, 5, 20
