@@ -1,7 +1,7 @@
 """The decoder of a language model, and its cross entropy without a score for each token of the vocabulary in memory.
 
 For 32 rows of 72 tokens and 18,000 tokens in the vocabulary the scores are 166 MB; torch's cross entropy holds
-them three times. Here they are made, turned into their own gradient and used up a few hundred rows at a time.
+them three times. Here they are made, turned into their own gradient and used up a thousand rows at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-ROWS = 256
-"""Rows of scores at a time: few enough for the cache, many enough for fast products."""
+ROWS = 1152
+"""Rows of scores at a time: products of 256 take a quarter longer, more rows only take more memory."""
 
 
 class TiedDecoder(nn.Linear):
@@ -91,23 +91,22 @@ class LinearCrossEntropy(torch.autograd.Function):
         """Rows `n features`, weight `vocab features`, bias `vocab`, int64 target `n` -> scalar."""
         counted = target != ignored
         target = target.where(counted, 0)[:, None]
-        share = counted.to(rows.dtype) / counted.sum()
+        share = (counted.to(rows.dtype) / counted.sum())[:, None]
         loss = rows.new_zeros(())
         grads = torch.empty_like(rows), torch.zeros_like(weight), torch.zeros_like(bias)
-        scores = rows.new_empty(min(ROWS, len(rows)), len(weight))
+        buffer = rows.new_empty(min(ROWS, len(rows)), len(weight))
         for part in torch.arange(len(rows)).split(ROWS):
             at = slice(int(part[0]), int(part[-1]) + 1)
-            grad = torch.addmm(bias, rows[at], weight.t(), out=scores[: len(part)])
-            grad -= grad.amax(1, keepdim=True)
-            wanted = grad.gather(1, target[at])
-            total = grad.exp_().sum(1, keepdim=True)
-            loss += ((total.log() - wanted) * share[at, None]).sum()
-            # softmax less one at the target, each row by its share in the mean
-            grad *= share[at, None] / total
-            grad.scatter_add_(1, target[at], -share[at, None])
-            torch.mm(grad, weight, out=grads[0][at])
-            grads[1].addmm_(grad.t(), rows[at])
-            grads[2].add_(grad.sum(0))
+            scores = torch.addmm(bias, rows[at], weight.t(), out=buffer[: len(part)])
+            wanted, most = scores.gather(1, target[at]), scores.amax(1, keepdim=True)
+            probability = torch.softmax(scores, 1, out=scores)
+            # by the likeliest token's probability: the target's own may have become 0
+            loss += ((most - wanted - probability.amax(1, keepdim=True).log()) * share[at]).sum()
+            # the scores' gradient, but for each row's share in the mean, which takes a pass less on the other side
+            grad = probability.scatter_add_(1, target[at], -torch.ones_like(share[at]))
+            torch.mm(grad, weight, out=grads[0][at]).mul_(share[at])
+            grads[1].addmm_(grad.t(), rows[at] * share[at])
+            grads[2].addmv_(grad.t(), share[at, 0])
         ctx.save_for_backward(*grads)
         return loss
 
