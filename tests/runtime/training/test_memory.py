@@ -28,7 +28,7 @@ def cleared(count: int) -> int:
 def test_memory_is_kept_within_and_given_back_after():
     before = resident()
     with memory.freed_memory_kept():
-        torch.ones(SIZE)  # leaves a hole that the next ones fit into
+        cleared(24)  # until a hole is left that all of them fit into
         assert cleared(8) < SIZE / PAGE
         assert resident() > before + SIZE / 2
     assert resident() < before + SIZE / 2
