@@ -167,7 +167,7 @@ class Job:
         Raises:
             RunError: something that a user can mend went wrong; what was finished is kept.
             SpecError: the data is not what the spec takes it for.
-            RunInterrupted: Ctrl-C; the next run goes on from the last finished epoch.
+            RunInterrupted: Ctrl-C; the next run goes on from there.
         """
         means = Means(device, workers, progress, stream)
         driver = self._driver(means, targets, say)

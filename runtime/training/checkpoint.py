@@ -1,14 +1,17 @@
 """Checkpoints: all of a training's state as plain files, of which the last good one always survives.
 
-A checkpoint is a folder `checkpoint-N` (N epochs are finished) with `model.safetensors`, `state.safetensors`
-(the tensors of optimizer and callbacks) and `state.json` (everything else, which names those tensors). It is
-written under a temporary name, flushed to the disk and renamed; only then is the one before it removed.
+A checkpoint is a folder `checkpoint-N` (N epochs are finished) or `checkpoint-N-B` (and B batches of the next one)
+with `model.safetensors`, `state.safetensors` (the tensors of optimizer and callbacks) and `state.json` (everything
+else, which names those tensors). It is written under a temporary name, flushed to the disk and renamed; only then is
+the one before it removed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,29 +26,55 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
 
 FORMAT = 1
+EVERY = 300.0
+"""Seconds after a checkpoint when the next one is written within the epoch,"""
+SHARE = 50
+"""or more, if a checkpoint takes more than this part of the time between two of them."""
 
 
 class Checkpoint(Callback):
-    """Keeps the state after every epoch in the Learner's folder, the last one only, together with the
-    `environment` that it came from."""
+    """Keeps the state in the Learner's folder, the last one only, together with the `environment` that it came from:
+    after every epoch, within an epoch every few minutes, and when SIGINT or SIGTERM asks for an end.
 
-    order = -100  # the last at after_epoch: all other callbacks have updated themselves
+    Within an epoch only between two steps: of gradients that are still gathered nothing would be kept.
+    """
+
+    order = -100  # the last at after_batch and after_epoch: all other callbacks have updated themselves
 
     def __init__(self, environment: Mapping[str, Any]) -> None:
         self.environment = dict(environment)
 
+    def before_fit(self) -> None:
+        self.due = time.monotonic() + EVERY
+
+    def after_batch(self) -> None:
+        learner = self.learner
+        asked = learner.interrupts.received is not None
+        if learner.training and (asked or time.monotonic() >= self.due) and not self._gathering():
+            self._save()
+
     def after_epoch(self) -> None:
-        assert self.learner.folder is not None
-        state = self.learner.state_dict() | {"environment": self.environment}
-        save(self.learner.folder, state, self.learner.done.epochs)
+        self._save()
+
+    def _save(self) -> None:
+        learner, start = self.learner, time.monotonic()
+        assert learner.folder is not None
+        state = learner.state_dict() | {"environment": self.environment}
+        save(learner.folder, state, learner.done.epochs, learner.done.batches)
+        end = time.monotonic()
+        self.due = end + max(EVERY, SHARE * (end - start))
+
+    def _gathering(self) -> bool:
+        return any(parameter.grad is not None for group in self.learner.groups for parameter in group)
 
 
-def save(folder: Path, state: Mapping[str, Any], epochs: int) -> Path:
-    """Writes `folder/checkpoint-<epochs>` and removes older ones. Raises RunError as `disk.writes` does."""
+def save(folder: Path, state: Mapping[str, Any], epochs: int, batches: int = 0) -> Path:
+    """Writes the checkpoint after `epochs` and then `batches` of the next one, and removes older ones. Raises RunError
+    as `disk.writes` does."""
     rest, tensors = _pack({key: value for key, value in state.items() if key != "model"})
     text = json.dumps({"format": FORMAT, **rest}, indent=1).encode()
     needed = len(text) + sum(t.nbytes for t in (*state["model"].values(), *tensors.values()))
-    final = folder / f"checkpoint-{epochs}"
+    final = folder / (f"checkpoint-{epochs}-{batches}" if batches else f"checkpoint-{epochs}")
     temporary = folder / f".{final.name}.tmp"
     with writes(final, needed):
         for stale in folder.glob(".checkpoint-*.tmp"):
@@ -93,8 +122,17 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _all(folder: Path) -> list[Path]:
-    found = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
-    return sorted(found, key=lambda p: int(p.name.removeprefix("checkpoint-")))
+    return sorted((p for p in folder.glob("checkpoint-*") if _NAME.fullmatch(p.name)), key=place)
+
+
+def place(checkpoint: Path) -> tuple[int, int]:
+    """How many epochs were finished when a checkpoint was written, and how many batches of the next one."""
+    found = _NAME.fullmatch(checkpoint.name)
+    assert found is not None
+    return int(found[1]), int(found[2] or 0)
+
+
+_NAME = re.compile(r"checkpoint-(\d+)(?:-(\d+))?")
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -60,6 +61,7 @@ class Done:
     phase: int = 0  # index of the phase that is going on
     phase_epochs: int = 0  # epochs finished in it
     epochs: int = 0  # epochs finished in all
+    batches: int = 0  # training batches finished in the epoch that is going on
     phase_over: bool = False  # no further epochs in this phase: all done, or a callback ended it
 
 
@@ -142,7 +144,9 @@ class Learner:
 
     def _train(self) -> None:
         self.dls.train.set_epoch(self.epoch)
-        for number, batch in enumerate(self.dls.train):
+        if self.done.batches:
+            self._resume_epoch()
+        for number, batch in enumerate(self.dls.train, self.done.batches):
             self.batch, (self.x, self.y, self.items) = number, batch
             self._reseed("step", self.epoch, self.batch)
             self._around("batch", self._train_batch, CancelBatch)
@@ -221,10 +225,18 @@ class Learner:
             callback.learner = self
         self.callbacks = sorted([*self.callbacks, *callbacks], key=lambda c: getattr(c, "order", 0))
         self._hooks = {event: hooks(self.callbacks, event) for event in EVENTS}
+        self._hooks["after_batch"].insert(0, self._count_batch)
         self._hooks["after_epoch"].insert(0, self._count_epoch)
+
+    def _count_batch(self) -> None:
+        """The first thing after a batch, so that state taken in `after_batch` counts it as finished."""
+        if self.training:
+            self.done.batches = self.batch + 1
 
     def _count_epoch(self) -> None:
         """The first thing after an epoch, so that state taken in `after_epoch` counts it as finished."""
+        self._saved = {}
+        self.done.batches = 0
         self.done.phase_epochs += 1
         self.done.epochs += 1
         self.done.phase_over = self.done.phase_epochs >= self.phase.epochs
@@ -329,8 +341,8 @@ class Learner:
     # ── state ───────────────────────────────────────────────────────────────────────────────────────────
 
     def state_dict(self) -> dict[str, Any]:
-        """All that decides how training goes on after the last finished epoch. The order of items and random
-        draws are no part of it: they follow from the seed and the place in the run."""
+        """All that decides how training goes on, taken after an epoch or a training batch. The order of items and
+        random draws are no part of it: they follow from the seed and the place in the run."""
         return {
             "done": asdict(self.done),
             "freeze_to": self.freeze_to,
@@ -355,7 +367,9 @@ class Learner:
 
     def _restore(self) -> None:
         """Makes the optimizer if the phase needs a new one, and puts back what `load_state_dict` got."""
-        saved, self._saved = self._saved, {}
+        saved = self._saved
+        # within an epoch the same is put back once more: what takes it now must not change it
+        self._saved = deepcopy(saved) if self.done.batches else {}
         self._load_parts(saved)
         if self.optimizer is None or self.phase.freeze_to != self.freeze_to:
             self.freeze_to = self.phase.freeze_to
@@ -369,6 +383,14 @@ class Learner:
         ):  # a new phase starts with the optimizer's own, not the last schedule's end
             for group, first in zip(self.optimizer.hypers, self._hypers):
                 group.update(first)
+
+    def _resume_epoch(self) -> None:
+        """Goes on within an epoch: once more puts back what was saved there, as the epoch's `before_` events may have
+        begun something anew, and leaves out the batches that are finished."""
+        saved, self._saved = self._saved, {}
+        self._load_parts(saved)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.dls.train.load_state_dict({"epoch": self.epoch, "batch": self.done.batches})
 
     def _load_parts(self, state: dict[str, Any]) -> None:
         if "model" in state:

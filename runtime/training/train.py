@@ -55,7 +55,7 @@ def train_stage(
 
     Raises:
         RunError: what `Learner.fit` raises, R0301 to R0303 and R0310 for the folder's files.
-        RunInterrupted: after SIGINT or SIGTERM; the checkpoint of the last finished epoch is kept.
+        RunInterrupted: after SIGINT or SIGTERM; a checkpoint of where it stopped is kept.
     """
     disk.make_folder(folder)
     here = environment(device)
@@ -77,7 +77,7 @@ def train_stage(
         raise
     except KeyboardInterrupt as interrupt:
         what = interrupt.message if isinstance(interrupt, RunInterrupted) else f"{stage} was stopped at once"
-        kept = _kept(folder) or "no epoch was finished, so no checkpoint is kept"
+        kept = _kept(folder) or "there is no checkpoint yet"
         raise RunInterrupted(f"{what}; {kept}") from interrupt
     _finish(learner, here)
     return learner
@@ -102,7 +102,11 @@ def _resume(
     learner.load_state_dict(state)
     done = learner.done
     epochs = done.epochs - done.phase_epochs + sum(phase.epochs for phase in phases[done.phase :])
-    learner.say(f"{learner.stage} goes on after epoch {done.epochs} of {epochs}")
+    if done.batches:
+        where = f"in epoch {done.epochs + 1} of {epochs}, after batch {done.batches}"
+    else:
+        where = f"after epoch {done.epochs} of {epochs}"
+    learner.say(f"{learner.stage} goes on {where}")
     for difference in differences(state["environment"], here):
         learner.say(f"note: {difference}; the result may differ in its last digits")
 
@@ -119,8 +123,9 @@ def _kept(folder: Path) -> str | None:
     found = checkpoint.latest(folder)
     if found is None:
         return None
-    epoch = found.name.removeprefix("checkpoint-")
-    return f"the checkpoint after epoch {epoch} is kept in {folder}; the next run goes on from it"
+    epochs, batches = checkpoint.place(found)
+    place = f"batch {batches} of epoch {epochs + 1}" if batches else f"epoch {epochs}"
+    return f"the checkpoint after {place} is kept in {folder}; the next run goes on from it"
 
 
 def _finish(learner: Learner, here: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Progress(Callback):
             self.bar.start()
 
     def before_epoch(self) -> None:
-        self.ended, self.drawn = 0, time.perf_counter()
+        self.ended, self.drawn = self.learner.done.batches, time.perf_counter()
         if self.bar is not None:
             batches = len(self.learner.dls.train) + len(self.learner.dls.valid)
             about = f"{self._label()}epoch {self.learner.epoch + 1}/{self.total}"

@@ -94,6 +94,22 @@ class Recorder(Callback):
             for metric in learner.metrics:
                 metric.update(learner.pred, learner.y)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The losses of the epoch that is going on, and how long it took up to now."""
+        if not self.learner.done.batches:
+            return {}
+        self.train.look()
+        losses = torch.tensor(self.train.values, dtype=torch.float64)
+        sizes = torch.tensor(self.train.sizes)
+        return {"losses": losses, "sizes": sizes, "seconds": time.perf_counter() - self.start}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            self.before_epoch()
+            self.train.values, self.train.sizes = state["losses"].tolist(), state["sizes"].tolist()
+            self.checked = len(self.train.values)
+            self.start -= state["seconds"]
+
     def after_epoch(self) -> None:
         learner, lr = self.learner, self.learner.optimizer.hypers[-1].get("lr")
         self._check()

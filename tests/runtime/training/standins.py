@@ -24,9 +24,13 @@ class Loader:
 
     def __init__(self, x: torch.Tensor, y: torch.Tensor, size: int, shuffle: bool = False) -> None:
         self.x, self.y, self.size, self.shuffle, self.epoch = x, y, size, shuffle, 0
+        self.first = 0
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.epoch, self.first = epoch, 0
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.first = state["epoch"], state["batch"]
 
     def __len__(self) -> int:
         return math.ceil(len(self.x) / self.size)
@@ -35,7 +39,7 @@ class Loader:
         order = list(range(len(self.x)))
         if self.shuffle:
             Stream(1, "data", "shuffle").generator(self.epoch).shuffle(order)
-        for start in range(0, len(order), self.size):
+        for start in range(self.first * self.size, len(order), self.size):
             items = torch.tensor(order[start : start + self.size])
             yield Batch(self.x[items], self.y[items], items)
 

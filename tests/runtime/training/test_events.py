@@ -82,6 +82,7 @@ def test_only_callbacks_that_implement_an_event_are_called():
     run = learner(callbacks=[Quiet(), Quiet()])
     assert {event: len(found) for event, found in run._hooks.items() if found} == {
         "after_loss": 2,
+        "after_batch": 1,
         "after_epoch": 1,
     }
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.training import checkpoint
-from mfc.runtime.training.events import Callback, CancelFit
+from mfc.runtime.training.events import Callback, CancelFit, CancelStep
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
@@ -129,10 +130,12 @@ def test_equal_runs_are_equal(uninterrupted, tmp_path):
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, EPOCHS - 1),
     batch=st.integers(0, BATCHES - 1),
+    every=st.sampled_from([0.0, checkpoint.EVERY]),
 )
-def test_resumed_equals_uninterrupted(uninterrupted, event, epoch, batch):
+def test_resumed_equals_uninterrupted(uninterrupted, event, epoch, batch, every):
     kind, expected, whole = uninterrupted
-    with tempfile.TemporaryDirectory() as name:
+    within = patch.multiple(checkpoint, EVERY=every, SHARE=0)
+    with tempfile.TemporaryDirectory() as name, within:
         folder = Path(name)
         with pytest.raises(RunInterrupted):
             train(folder, Kill(event, epoch, batch), kind=kind)
@@ -148,6 +151,46 @@ def test_resumed_equals_uninterrupted(uninterrupted, event, epoch, batch):
 
 def _without_time(text: bytes) -> list[dict]:
     return [{k: v for k, v in json.loads(line).items() if k != "time"} for line in text.splitlines()]
+
+
+def test_a_checkpoint_within_an_epoch_says_where_it_goes_on(tmp_path):
+    with (
+        patch.multiple(checkpoint, EVERY=0, SHARE=0),
+        pytest.raises(RunInterrupted, match="after batch 3 of"),
+    ):
+        train(tmp_path, Kill("after_step", 2, 3))
+    path = checkpoint.latest(tmp_path)
+    assert path is not None and checkpoint.place(path) == (2, 3)
+    said, seen = io.StringIO(), []
+
+    class See(Callback):
+        def before_batch(self) -> None:
+            seen.append((self.learner.epoch, self.learner.batch, self.learner.training))
+
+    train(tmp_path, See(), stream=said)
+    assert said.getvalue() == "fit goes on in epoch 3 of 4, after batch 3\n"
+    assert seen[0] == (2, 3, True)
+
+
+def test_no_checkpoint_is_written_while_gradients_are_gathered(tmp_path):
+    written: list[int] = []
+
+    class Gather(Callback):
+        def before_step(self) -> None:
+            if self.learner.batch % 2 == 0:
+                raise CancelStep
+
+    class Look(Callback):
+        order = 1000  # after_batch runs in reverse: before the next checkpoint
+
+        def after_batch(self) -> None:
+            path = checkpoint.latest(tmp_path)
+            if self.learner.training and path is not None:
+                written.append(checkpoint.place(path)[1])
+
+    with patch.multiple(checkpoint, EVERY=0, SHARE=0):
+        train(tmp_path, Gather(), Look(), plan=[Phase(1, Triangle(0.1))])
+    assert written == [2, 2, 4]
 
 
 def test_killed_twice_and_after_the_end(uninterrupted, tmp_path):
@@ -281,7 +324,7 @@ def test_a_signal_stops_at_the_end_of_the_batch(uninterrupted, tmp_path, number)
     assert ends[-1] == 1
     assert caught.value.message == (
         f"{number.name} stopped the training in epoch 3, batch 2; "
-        f"the checkpoint after epoch 2 is kept in {tmp_path}; the next run goes on from it"
+        f"the checkpoint after batch 2 of epoch 3 is kept in {tmp_path}; the next run goes on from it"
     )
     assert outcome(train(tmp_path, kind=kind)) == expected
 
