@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from mfc.runtime.training.events import (
     hooks,
 )
 from mfc.runtime.training.freezing import freeze
+from mfc.runtime.training.memory import freed_memory_kept
 from mfc.runtime.training.predict import Prediction, Predictions, get_preds
 from mfc.runtime.training.signals import Interrupts
 from mfc.runtime.user_files import blamed
@@ -263,7 +264,7 @@ class Learner:
             message = f"the checkpoint is of phase {self.done.phase + 1}, but the training has {len(phases)}"
             raise RunError("R0208", message, help=ANEW)
         try:
-            with self.interrupts:
+            with self.interrupts, freed_memory_kept() if self.device.type == "cpu" else nullcontext():
                 for index in range(self.done.phase, len(phases)):
                     if index > self.done.phase:
                         self.done = Done(index, epochs=self.done.epochs)

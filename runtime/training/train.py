@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +21,6 @@ from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.callbacks.state import ResetState
 from mfc.runtime.training.device import describe_device
 from mfc.runtime.training.learner import Learner, Phase
-from mfc.runtime.training.memory import freed_memory_kept
 
 MODEL, META = "model.safetensors", "meta.json"
 
@@ -70,8 +68,7 @@ def train_stage(
     elif previous is not None:
         _continue(learner, previous)
     try:
-        with freed_memory_kept() if device.type == "cpu" else nullcontext():
-            learner.fit(*phases)
+        learner.fit(*phases)
     except RunError as error:
         error.notes += [kept] if (kept := _kept(folder)) else []
         raise
