@@ -11,6 +11,7 @@ from typing import Any
 
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.check_data import check_data, input_shape
+from mfc.dsl.check_evaluate import check_evaluation
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.diagnostics import Diagnostics
@@ -158,11 +159,16 @@ class _Checker:
                 self.data_of(instance)
             case BodyDecl(kind="train"):
                 self.train_of(instance, span)
-            case BodyDecl(kind="evaluate" | "export") if instance not in self.checked.others:
+            case BodyDecl(kind="evaluate") if instance not in self.checked.evaluations:
+                info = check_evaluation(self.evaluator, self.train_checker, instance, scope)
+                self.checked.evaluations[instance] = info
+                if info.data is not None:
+                    self.data_of(info.data)
+            case BodyDecl(kind="export") if instance not in self.checked.exports:
                 fields = check_fields(
                     self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name
                 )
-                self.checked.others[instance] = fields
+                self.checked.exports[instance] = fields
                 for name, value in fields.values.items():
                     self.follow(value, fields.span(name, decl.name.span))
             case ValueDecl():

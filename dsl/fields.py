@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mfc.dsl.types import ANY, BOOL, INT, STRING, Choice, Kind, ListOf, Number, Range, Type, union
+from mfc.dsl.types import BOOL, INT, STRING, Choice, Kind, ListOf, Number, Range, Type, union
 
 COUNT = Number(integer=True, range=Range(lo=1))
 
@@ -69,10 +69,12 @@ PHASE = {
 }
 
 EVALUATE = {
-    "model": Field(ANY, "the trained model, or a list of them", required=True),
-    "data": Field(
-        union([Kind("data"), Kind("part")]), "what to evaluate on; each model's validation part if left out"
+    "model": Field(
+        union([Kind("train"), ListOf(Kind("train")), Kind("ensemble")]),
+        "what was trained: one, a list of several, or an `ensemble` of them",
+        required=True,
     ),
+    "data": Field(Kind("part"), "what to evaluate on; each model's validation part if left out"),
     "metrics": Field(ListOf(Kind("metric")), "what is measured", default=[]),
     "predictions": Field(Kind("export_format"), "where predictions are written"),
 }

@@ -1,4 +1,4 @@
-"""The functions that expressions can call: `range enumerate zip len min max str`."""
+"""The functions that expressions can call: `range enumerate zip len min max str ensemble`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.scope import MAX_LIST, make_list
-from mfc.dsl.types import ANY, FLOAT, INT, STRING, Type, Unknown, list_of
+from mfc.dsl.types import ANY, FLOAT, INT, STRING, Kind, Type, Unknown, list_of
+from mfc.dsl.values import Ensemble, Instance
 
 
 class FunctionError(Exception):
@@ -73,6 +74,15 @@ def _str(*args: Any) -> str:
     return ("true" if args[0] else "false") if isinstance(args[0], bool) else str(args[0])
 
 
+def _ensemble(*args: Any) -> Ensemble | Unknown:
+    trains = args[0] if len(args) == 1 and isinstance(args[0], list) else ()
+    if any(isinstance(train, Unknown) for train in trains):
+        return Unknown(Kind("ensemble"))
+    if len(trains) < 2 or not all(isinstance(t, Instance) and t.kind == "train" for t in trains):
+        raise FunctionError("`ensemble` takes a list of two or more trains: ensemble([fit(1), fit(2)])")
+    return Ensemble(tuple(trains))
+
+
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
     "range": (_range, list_of(INT)),
     "enumerate": (_enumerate, list_of(ANY)),
@@ -81,6 +91,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
     "min": (_extreme("min", min), FLOAT),
     "max": (_extreme("max", max), FLOAT),
     "str": (_str, STRING),
+    "ensemble": (_ensemble, Kind("ensemble")),
 }
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.lower import lower, takes_path
-from mfc.dsl.typed import Checked, DataInfo, PhaseInfo, TokenizerInfo, TrainInfo
+from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import ComponentValue, Instance, Weights
 
-CodeHash = Callable[[Iterable[str]], str]
+CodeHash = Callable[[Iterable[str], bool], str]
+"""The hash of all code that targets can reach; also of what is in `WATCHING`, if it is said so."""
 
 CODE = {
     "files": "mfc.stages:scan",
@@ -25,8 +26,12 @@ CODE = {
     "tokenizer": "mfc.stages:run_tokenizer",
     "tokens": "mfc.stages:run_tokens",
     "train": "mfc.stages:run_train",
+    "evaluation": "mfc.stages:run_evaluation",
 }
 """What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`."""
+
+MEASURING = ("evaluation",)
+"""The kinds of stages whose result is what was measured: for them `WATCHING` counts too."""
 
 WATCHING = (
     "mfc.runtime.component",
@@ -44,7 +49,7 @@ WATCHING = (
     "mfc.runtime.training.signals",
     "mfc.stages:Means",
 )
-"""What only keeps, shows or reports, and decides no result: its code is in no stage's key."""
+"""What only keeps, shows or measures, and decides no other result: its code is in the keys of `MEASURING` alone."""
 
 
 class NotRunnable(Exception):
@@ -75,12 +80,16 @@ def plan(
 def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """How batches of a data block are drawn: what decides them, and what only places them. Raises KeyError."""
     info = {i.name: checked.data[i] for i in checked.runnable() if i in checked.data}[data]
-    recipe, placing = _Planner(checked, lambda targets: "", folder).loading(info)
+    recipe, placing = _Planner(checked, lambda targets, measuring: "", folder).loading(info)
     return lower(recipe), placed(lower(placing), folder)
 
 
 RUNNABLE = {"image": ("category", "value"), "text": ("category", "value", "next_token")}
 """The kinds of data that there are stages for: targets by input."""
+
+
+EVALUATED = ("train", "valid", "all")
+"""The parts that models are evaluated on."""
 
 
 def placed(value: Any, folder: str) -> Any:
@@ -111,6 +120,8 @@ class _Planner:
             return self.data(self.checked.data[instance])
         if instance in self.checked.trains:
             return self.train(self.checked.trains[instance])
+        if instance in self.checked.evaluations:
+            return (self.evaluation(self.checked.evaluations[instance]),)
         raise NotRunnable(f"{instance.kind} `{instance.name}`")
 
     def own(self, instance: Instance) -> None:
@@ -125,7 +136,9 @@ class _Planner:
         recipe: Mapping[str, Any],
         placing: Mapping[str, Any],
         inputs: Sequence[str],
+        uses: Sequence[str] = (),
     ) -> str:
+        """Adds a stage, if it is not there yet. `uses` names stages whose parts it builds again: their code counts."""
         if name not in self.stages:
             recipe = lower(recipe)
             files = sorted({node.path for node in ir.walk(recipe) if isinstance(node, ir.File)})
@@ -134,7 +147,10 @@ class _Planner:
             calls = _calls(recipe)
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)
-            code = self.code_hash([CODE[kind], *sorted({call.target for call in calls})])
+            built = [call for used in uses for call in _calls(self.stages[used].recipe)]
+            carrying = {CODE[k] for k in (kind, *(self.stages[used].kind for used in uses))}
+            targets = [*sorted(carrying), *sorted({call.target for call in (*calls, *built)})]
+            code = self.code_hash(targets, kind in MEASURING)
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
 
@@ -257,6 +273,22 @@ class _Planner:
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
         placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
         return self.stage("train", name, recipe, placing, inputs)
+
+    def evaluation(self, evaluation: EvaluationInfo) -> str:
+        """The stage that measures trained models."""
+        fields, name = evaluation.fields, evaluation.instance.name
+        infos = [self.checked.trains[train] for train in evaluation.trains]
+        for info in infos:
+            if evaluation.data is not None and info.fields["data"] != evaluation.data:
+                raise NotRunnable(f"evaluate `{name}` on other data than that of `{info.instance.name}`")
+        if evaluation.part not in EVALUATED:
+            raise NotRunnable(f"evaluate `{name}` on the part `{evaluation.part}`")
+        trained = [self.train(info)[-1] for info in infos]
+        recipe = {"trains": trained, "together": evaluation.together, "part": evaluation.part}
+        recipe |= {"metrics": fields["metrics"]}
+        held = (held for train in trained for held in self.stages[train].inputs)
+        data = [held for held in held if self.stages[held].kind != "train"]
+        return self.stage("evaluation", name, recipe, {}, list(dict.fromkeys([*trained, *data])), trained)
 
     def weights(self, value: Any) -> Any:
         """Weights of another training come from the stage that ends it."""

@@ -83,6 +83,18 @@ class TrainInfo:
     phases: tuple[PhaseInfo, ...]
 
 
+@node
+class EvaluationInfo:
+    """What trained models are evaluated on, and whether together: `part` is of each one's own data if `data` is None."""
+
+    instance: Instance
+    fields: Fields
+    trains: tuple[Instance, ...]
+    together: bool
+    data: Instance | None
+    part: str
+
+
 @dataclass
 class Checked:
     """Everything that the checker found out, also of files that are imported. Instances with arguments are there
@@ -91,11 +103,12 @@ class Checked:
     data: dict[Instance, DataInfo] = field(default_factory=dict)
     trains: dict[Instance, TrainInfo] = field(default_factory=dict)
     models: dict[Declared, Elaborated] = field(default_factory=dict)
-    others: dict[Instance, Fields] = field(default_factory=dict)
-    """Evaluations and exports."""
+    evaluations: dict[Instance, EvaluationInfo] = field(default_factory=dict)
+    exports: dict[Instance, Fields] = field(default_factory=dict)
     named: frozenset[Declared] = frozenset()
     """What the spec's own file declares or imports by name: what a run can be asked for."""
 
     def runnable(self) -> list[Instance]:
         """The instances of what a run can be asked for."""
-        return [i for i in (*self.data, *self.trains, *self.others) if i.declared in self.named]
+        every = (*self.data, *self.trains, *self.evaluations, *self.exports)
+        return [i for i in every if i.declared in self.named]

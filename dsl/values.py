@@ -89,6 +89,14 @@ class Weights:
 
 
 @node
+class Ensemble:
+    """`ensemble([fit(1), fit(2)])`: trained models whose predictions are averaged."""
+
+    trains: tuple[Instance, ...]
+    kind: str = "ensemble"
+
+
+@node
 class History:
     """`fit.history`: what a training recorded."""
 

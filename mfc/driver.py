@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import WATCHING, NotRunnable
+from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
 from mfc.runtime.stagekey import Record, record, versions
@@ -65,6 +65,8 @@ class Driver:
     learners: dict[str, Learner] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _index: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
+    _measuring: CodeIndex = field(default_factory=CodeIndex)
+    _stages: dict[str, ir.Stage] = field(default_factory=dict)
     _versions: Mapping[str, str] = field(default_factory=versions)
 
     @property
@@ -75,7 +77,7 @@ class Driver:
     def plan(self) -> ir.Plan:
         """The plan as far as it is known now. Raises RunError R0502 where this version can't run a target."""
         try:
-            return self.spec.compiled.plan(self._index.hash, self.targets)
+            return self.spec.compiled.plan(self._code, self.targets)
         except NotRunnable as error:
             message = f"this version of mfc checks {error.what}, but can't run it"
             raise RunError("R0502", message, help="name what can be run with `--target NAME`") from error
@@ -117,7 +119,11 @@ class Driver:
             if not self.spec.ok:
                 raise SpecError(self.spec.diagnostics)
 
+    def _code(self, targets: Iterable[str], measuring: bool) -> str:
+        return (self._measuring if measuring else self._index).hash(targets)
+
     def _step(self, stage: ir.Stage, execute: bool) -> Status:
+        self._stages[stage.name] = stage
         listing = stages.scan(stage, self.store.digests) if stage.kind == "files" else None
         if not all(name in self._digests for name in stage.inputs):
             return Status(
@@ -156,7 +162,7 @@ class Driver:
             inputs |= {stage.inputs[0]: stages.content(self.folders[stage.inputs[0]])}
         inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
-        codes = {target: self._index.hash([target]) for target in targets}
+        codes = {target: self._code([target], stage.kind in MEASURING) for target in targets}
         return record(stage, inputs, self._versions, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:
@@ -176,6 +182,15 @@ class Driver:
                 result.depends_on("model.safetensors")
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
+            case "evaluation":
+                stages.run_evaluation(stage, self.learner, result.folder)
+
+    def learner(self, name: str) -> Learner:
+        """The learner of a training that has run: its own, or one built again."""
+        if name not in self.learners:
+            stage = self._stages[name]
+            self.learners[name] = stages.restore(stage, self.folders, self.folders[name], self.means)
+        return self.learners[name]
 
     def _shows(self, name: str) -> Callable[[int, int], None]:
         """Says now and then how far a stage is."""

@@ -99,10 +99,29 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation measured.
+
+    Attributes:
+        result: each metric by its name: of an ensemble's averaged predictions, of several models the mean.
+        spread: of several models the standard deviation of each metric.
+        each: the metrics of each model by the name of its training.
+    """
+
+    stage: ir.Stage
+    folder: Path
+    result: Mapping[str, float]
+    spread: Mapping[str, float]
+    each: Mapping[str, Mapping[str, float]] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Run(Mapping[str, Trained]):
-    """What a run left: the result of each train by its name, and the status of each stage before it ran."""
+    """What a run left: the result of each train by its name, those of evaluations by theirs, and the status of each
+    stage before it ran."""
 
     trains: Mapping[str, Trained]
+    evaluations: Mapping[str, Evaluation]
     statuses: Sequence[Status]
 
     def __getitem__(self, name: str) -> Trained:
@@ -157,7 +176,7 @@ class Job:
         """Runs every stage that is not up to date.
 
         Args:
-            targets: names of declarations, with what they need; all trainings if there are none.
+            targets: names of declarations, with what they need; all trainings and evaluations if there are none.
             device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
             workers: processes that load items; as the spec says by default.
             progress: whether to show a bar, or lines where there is no terminal.
@@ -172,14 +191,18 @@ class Job:
         means = Means(device, workers, progress, stream)
         driver = self._driver(means, targets, say)
         statuses = list(driver.run())
-        trains = {}
+        trains, evaluations = {}, {}
         for status in statuses:
+            if status.stage.kind == "evaluation":
+                folder = driver.folders[status.stage.name]
+                measured = stages.read_evaluation(folder)
+                evaluations[status.stage.name] = Evaluation(status.stage, folder, **measured)
             if status.stage.kind == "train":
                 learner = driver.learners.get(status.stage.name)
                 folder = driver.folders[status.stage.name]
                 result = Trained(status.stage, folder, driver.folders, means, learner)
                 trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
-        return Run(trains, statuses)
+        return Run(trains, evaluations, statuses)
 
     def build(self, name: str, *, device: str = "cpu") -> DataLoaders | TextLoaders | nn.Module:
         """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 """The metrics that a training measured, as the plan has them."""
 
+EVALUATION = "evaluation.json"
+"""What an evaluation measured, model by model."""
+
 NO_METRICS = ("epoch", "phase", "train_loss", "valid_loss", "lr", "time")
 """The columns of a training's history that are no metrics."""
 
@@ -153,16 +156,34 @@ def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dic
     measured = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
     asked = [(call, measured.get(json.dumps(ir.to_json(call)))) for call in stage.placing["metrics"]]
     missing = [call for call, column in asked if column is None]
-    values: list[float] = []
+    values: dict[str, float] = {}
     if missing:
         from mfc.runtime.training.predict import measure
 
         restored = learner()
         values = measure(restored.model, restored.dls.valid, build(missing), restored.device)
     found = {name: row[name] for name in ("train_loss", "valid_loss") if row.get(name) is not None}
-    for call, column in asked:
-        found[column or call.name] = row[column] if column else values.pop(0)
+    later = iter(values.items())
+    for _, column in asked:
+        name, value = (column, row[column]) if column is not None else next(later)
+        found[name] = value
     return found
+
+
+def run_evaluation(stage: ir.Stage, learner: Callable[[str], Learner], out: Path) -> None:
+    """Measures trained models: each for itself, or all of them together."""
+    from mfc.runtime.training.evaluation import measure_each, measure_together
+
+    recipe = stage.recipe
+    learners = {name: learner(name) for name in recipe["trains"]}
+    metrics = located(stage, recipe["metrics"])
+    measured = (measure_together if recipe["together"] else measure_each)(learners, metrics, recipe["part"])
+    write_file(out / EVALUATION, json.dumps(measured, indent=1).encode())
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """What an evaluation measured: `result`, `spread` and `each`."""
+    return json.loads((folder / EVALUATION).read_bytes())
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

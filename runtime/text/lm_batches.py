@@ -50,6 +50,11 @@ class LMLoader(TokenLoader):
         if not self.row_length:
             raise _too_short(part, len(self.ids), total, batch_size)
 
+    def over(self, ids: Sequence[int], part: str) -> LMLoader:
+        return LMLoader(
+            self.tokens, ids, part, self.batch_size, self.seq_len, None, self.backwards, self.device
+        )
+
     def __len__(self) -> int:
         return -(-self.row_length // self.seq_len)
 

@@ -7,8 +7,9 @@ that takes less than a thousandth of a second, so there are no worker processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -42,6 +43,10 @@ class TokenLoader:
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on."""
+        raise NotImplementedError
+
+    def over(self, ids: Sequence[int], part: str) -> TokenLoader:
+        """A loader of other documents, those of a part, that draws nothing at random."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[Batch]:
@@ -101,6 +106,11 @@ class TextLoaders:
     tokens_vocab: list[str]
     device: torch.device
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def evaluation(self, part: Literal["train", "valid", "all"]) -> TokenLoader:
+        """A new loader of a part in evaluation form: nothing drawn at random, with all of its texts."""
+        ids = list(range(len(self.items.paths))) if part == "all" else getattr(self.items, part)
+        return self.valid.over(ids, part)
 
     def close(self) -> None:
         """Gives back the memory that the mapped files take."""

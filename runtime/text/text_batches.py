@@ -50,6 +50,11 @@ class DocumentLoader(TokenLoader):
         if shuffle is not None and len(self.ids) % batch_size == 1 and len(self.cuts) and batch_size > 2:
             self.cuts[-1] -= 1
 
+    def over(self, ids: Sequence[int], part: str) -> DocumentLoader:
+        return DocumentLoader(
+            self.tokens, ids, self.targets, self.batch_size, None, self.backwards, self.device
+        )
+
     def __len__(self) -> int:
         return len(self.cuts) + 1
 

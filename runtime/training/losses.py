@@ -1,7 +1,7 @@
 """Losses: how far predictions are from targets, as one number (the mean over the batch).
 
-A loss also knows what its predictions mean: `activation` turns them into probabilities (or values) and
-`decode` into the predicted target.
+A loss also knows what its predictions mean: `activation` turns them into probabilities (or values), `scores` such
+back into predictions, and `decode` predictions into the predicted target.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class cross_entropy:
         """Probabilities of the classes."""
         return pred.softmax(1)
 
+    def scores(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Predictions of these probabilities."""
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
     def decode(self, pred: torch.Tensor) -> torch.Tensor:
         """The most probable class, `b ...`."""
         return pred.argmax(1)
@@ -107,6 +111,10 @@ class bce:
         """The probability of each class."""
         return pred.sigmoid()
 
+    def scores(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Predictions of these probabilities."""
+        return probabilities.logit(eps=torch.finfo(probabilities.dtype).eps)
+
     def decode(self, pred: torch.Tensor) -> torch.Tensor:
         """Which classes are there: bool, `b classes`."""
         return pred.sigmoid() >= self.threshold
@@ -123,6 +131,10 @@ class mse:
     def activation(self, pred: torch.Tensor) -> torch.Tensor:
         """The values as they are."""
         return pred
+
+    def scores(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """The values as they are."""
+        return probabilities
 
     def decode(self, pred: torch.Tensor) -> torch.Tensor:
         """The values as they are."""

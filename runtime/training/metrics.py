@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -248,3 +249,28 @@ class r2(_Regression):
         from torchmetrics.regression import R2Score
 
         return R2Score()
+
+
+def metric_names(metrics: Sequence[Any]) -> list[str]:
+    """The columns of the metrics: their own names, with a count where one comes again. Raises R0207 for what is no
+    metric."""
+    names: list[str] = []
+    for one in metrics:
+        name = getattr(one, "name", type(one).__name__)
+        for method in ("reset", "update", "compute"):
+            if not callable(getattr(one, method, None)):
+                help = "a metric has `reset()`, `update(pred, target)` and `compute()`"
+                raise RunError("R0207", f"the metric `{name}` has no method `{method}`", help=help)
+        count = sum(n.removeprefix(name).removeprefix("_").isdigit() or n == name for n in names)
+        names.append(f"{name}_{count + 1}" if count else name)
+    return names
+
+
+def metric_value(name: str, metric: Any) -> float:
+    """What a metric says of the batches that it got. Raises R0207 where that is not one number."""
+    value = metric.compute()
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        message = f"the metric `{name}` gives {type(value).__name__}, not one number: {error}"
+        raise RunError("R0207", message, help="`compute()` gives a number, or a tensor with one") from error

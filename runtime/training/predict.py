@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mfc.runtime.models import reset_state
+from mfc.runtime.training.metrics import metric_names, metric_value
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ def get_preds(
 
 def measure(
     model: nn.Module, loader: Iterable[Any], metrics: Sequence[Any], device: torch.device
-) -> list[float]:
-    """What metrics say of a model in evaluation mode."""
+) -> dict[str, float]:
+    """What metrics say of a model in evaluation mode, by their names."""
+    names = metric_names(metrics)
     for metric in metrics:
         metric.reset()
     with evaluating(model):
@@ -92,7 +94,7 @@ def measure(
             pred = model(x.to(device))
             for metric in metrics:
                 metric.update(pred, y)
-    return [float(metric.compute()) for metric in metrics]
+    return {name: metric_value(name, metric) for name, metric in zip(names, metrics)}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import mfc
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import CODE, WATCHING
+from mfc.dsl.plan import CODE, MEASURING, WATCHING
 from tests.tracing import executed
 
 SPECS = Path(mfc.__file__).parent / "specs"
@@ -61,6 +61,8 @@ train classify {
     loss    = cross_entropy()
     epochs  = 1
 }
+
+evaluate together { model = ensemble([classify, classify])  metrics = [accuracy()] }
 """
 
 
@@ -89,10 +91,16 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
     text_spec.write_text(TEXTS)
     mfc.run(text_spec)
 
-    index = CodeIndex(WATCHING)
     assert {stage.kind for stage, _ in ran.values()} == set(CODE)
     for stage, definitions in ran.values():
-        components = [node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
-        reached = index.reached([CODE[stage.kind], *components])
-        outside = {d for d in definitions - reached if not watches(*d) and not d[0].endswith("driver.py")}
+        measures = stage.kind in MEASURING
+        parts = [stage, *(ran[name][0] for name in stage.recipe.get("trains", ()))]
+        components = [n.target for part in parts for n in ir.walk(part.recipe) if isinstance(n, ir.Call)]
+        index = CodeIndex() if measures else CodeIndex(WATCHING)
+        reached = index.reached([*(CODE[part.kind] for part in parts), *components])
+        outside = {
+            d
+            for d in definitions - reached
+            if (measures or not watches(*d)) and not d[0].endswith("driver.py")
+        }
         assert outside == set(), f"{stage.name} ran code that is not in its key"

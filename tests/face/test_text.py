@@ -179,3 +179,38 @@ def test_what_the_command_line_shows(folder: Path, run: mfc.Run, capsys: pytest.
         assert main(["show", str(folder / "spec.mfs"), name]) == 0
         out = capsys.readouterr().out
         assert all(part in out for part in shown), out
+
+
+def test_forwards_and_backwards_together(
+    folder: Path, run: mfc.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SPEC.replace("train classify {", "train classify(backwards: bool = false) {")
+    text = text.replace("data     = reviews()", "data     = reviews(backwards)").replace(
+        "epochs = 12", "epochs = 2"
+    )
+    (folder / "both.mfs").write_text(
+        f"{text}let directions = [classify(b) for b in [false, true]]\n"
+        "evaluate both { model = ensemble(directions)  metrics = [accuracy(), top_k_accuracy(1)] }\n"
+        "evaluate each { model = directions  metrics = [accuracy()]  data = reviews(false).train }\n"
+    )
+    found = mfc.compile(folder / "both.mfs").run(["both"])
+    both = found.evaluations["both"]
+    preds = [found[f"classify(backwards={b})"].learner.get_preds() for b in ("false", "true")]
+    order = [p.items.argsort() for p in preds]
+    averaged = torch.stack([p.probabilities[o] for p, o in zip(preds, order)]).mean(0)
+    assert preds[0].targets is not None
+    right = averaged.argmax(1) == preds[0].targets[order[0]]
+    assert both.result == {
+        "accuracy": pytest.approx(right.float().mean().item()),
+        "top_k_accuracy": both.result["accuracy"],
+    }
+    alone = [found[f"classify(backwards={b})"].result["accuracy"] for b in ("false", "true")]
+    assert [measured["accuracy"] for measured in both.each.values()] == pytest.approx(alone)
+    assert main(["run", str(folder / "both.mfs"), "--target", "both"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("everything is up to date") and "of 2 models together; accuracy of each" in shown
+    with pytest.raises(
+        mfc.RunError, match="can't run it"
+    ) as caught:  # the other direction has data of its own
+        mfc.compile(folder / "both.mfs").run(["each"])
+    assert caught.value.code == "R0502"

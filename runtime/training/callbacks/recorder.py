@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ import torch
 from mfc.runtime import disk
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
+from mfc.runtime.training.metrics import metric_names, metric_value
 
 HISTORY = "history.jsonl"
 LOOK_EVERY = 64  # batches between two looks at the losses on a device where a look waits for it
@@ -60,11 +60,6 @@ class Recorder(Callback):
 
     def before_fit(self) -> None:
         self.names = metric_names(self.learner.metrics)
-        for name, metric in zip(self.names, self.learner.metrics):
-            for method in ("reset", "update", "compute"):
-                if not callable(getattr(metric, method, None)):
-                    help = "a metric has `reset()`, `update(pred, target)` and `compute()`"
-                    raise RunError("R0207", f"the metric `{name}` has no method `{method}`", help=help)
         self.device = self.learner.device
         if self.learner.folder is not None:
             lines = "".join(json.dumps(row) + "\n" for row in self.learner.history)
@@ -121,9 +116,7 @@ class Recorder(Callback):
         if row["valid_loss"] is not None:
             if math.isnan(row["valid_loss"]):
                 raise not_finite(math.nan, f"on the validation data after epoch {learner.done.epochs}")
-            row |= {
-                name: _number(name, metric.compute()) for name, metric in zip(self.names, learner.metrics)
-            }
+            row |= {name: metric_value(name, metric) for name, metric in zip(self.names, learner.metrics)}
         row |= {"lr": lr, "time": round(time.perf_counter() - self.start, 3)}
         learner.history.append(row)
         if learner.folder is not None:
@@ -146,21 +139,3 @@ def not_finite(value: float, where: str) -> RunError:
     name = "NaN" if math.isnan(value) else "infinite"
     help = "lower the learning rate, or clip the gradients with `gradient_clip(max_norm = 1)`"
     return RunError("R0201", f"the loss is {name} {where}", help=help)
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        message = f"the metric `{name}` gives {type(value).__name__}, not one number: {error}"
-        raise RunError("R0207", message, help="`compute()` gives a number, or a tensor with one") from error
-
-
-def metric_names(metrics: Sequence[Any]) -> list[str]:
-    """The columns of the metrics: their own names, with a count where one comes again."""
-    names: list[str] = []
-    for metric in metrics:
-        name = getattr(metric, "name", type(metric).__name__)
-        count = sum(n.removeprefix(name).removeprefix("_").isdigit() or n == name for n in names)
-        names.append(f"{name}_{count + 1}" if count else name)
-    return names

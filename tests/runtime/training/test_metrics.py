@@ -13,7 +13,6 @@ import torch
 from mfc.runtime.component import KINDS
 from mfc.runtime.errors import RunError
 from mfc.runtime.training import metrics
-from mfc.runtime.training.callbacks.recorder import metric_names
 
 ITEMS, CLASSES = 101, 4
 
@@ -117,4 +116,4 @@ def test_names_are_unique():
         metrics.accuracy_multi(),
         metrics.f_beta(3),
     ]
-    assert metric_names(named) == ["accuracy", "f_beta", "f_beta_2", "accuracy_multi", "f_beta_3"]
+    assert metrics.metric_names(named) == ["accuracy", "f_beta", "f_beta_2", "accuracy_multi", "f_beta_3"]

@@ -1,0 +1,95 @@
+"""Checks evaluations: what is measured against what the models were trained for, and whether an ensemble's models
+answer one question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_train import ONE_EACH, TrainChecker
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.scope import Scope
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import BodyDecl
+from mfc.dsl.typed import DataInfo, EvaluationInfo, Fields, TrainInfo
+from mfc.dsl.values import Ensemble, Instance, Part
+
+AVERAGED = (*ONE_EACH, "value")
+"""Targets of which several models' predictions can be averaged item by item."""
+
+
+def check_evaluation(
+    evaluator: Evaluator, trains: TrainChecker, instance: Instance, scope: Scope
+) -> EvaluationInfo:
+    """An evaluation with its trains, which are checked on the way."""
+    decl = instance.declared.decl
+    assert isinstance(decl, BodyDecl)
+    owner = decl.name.span
+    fields = check_fields(evaluator, "evaluate", decl.body, scope, owner, instance.declared.name)
+    model, part = fields["model"], fields["data"]
+    named = _trains(model)
+    at = fields.span("model", owner)
+    infos = [info for train in named if (info := trains.train_of(train, at)) is not None]
+    if not fields["metrics"] and "predictions" not in fields.written:
+        evaluator.diagnostics.add(
+            "E0207", owner, f"the evaluate `{instance.declared.name}` has no `metrics`", "nothing is measured",
+            help="add `metrics = [accuracy()]`",
+        )  # fmt: skip
+    if not isinstance(model, Ensemble) or _go_together(evaluator, infos, at):
+        _check_metrics(trains, fields, infos, owner)
+    if isinstance(part, Part) and part.part.partition(".")[2]:
+        evaluator.diagnostics.add(
+            "E0301", fields.span("data", owner), f"`{part.part}` is a fact of a part, and no data to evaluate on",
+            "not a part", help=f"write `.{part.part.partition('.')[0]}`",
+        )  # fmt: skip
+    known = isinstance(part, Part)
+    return EvaluationInfo(
+        instance, fields, named, isinstance(model, Ensemble), part.data if known else None, part.part if known else "valid"
+    )  # fmt: skip
+
+
+def _trains(model: Any) -> tuple[Instance, ...]:
+    several = model.trains if isinstance(model, Ensemble) else model if isinstance(model, list) else [model]
+    return tuple(train for train in several if isinstance(train, Instance))
+
+
+def _check_metrics(trains: TrainChecker, fields: Fields, infos: list[TrainInfo], owner: Span) -> None:
+    metrics = fields["metrics"]
+    for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
+        span = fields.item_span("metrics", position, owner)
+        for info in infos:
+            if info.data is None or info.model is None:
+                continue
+            fits = trains.fits_target(metric, span, info.data, "E0504")
+            if not fits or not trains.fits_output(metric, span, fields, info.data, info.model):
+                break  # the others would only repeat it
+
+
+def _go_together(evaluator: Evaluator, infos: list[TrainInfo], at: Span) -> bool:
+    first, *others = [info.data for info in infos if info.data is not None] or [None]
+    if first is None:
+        return True
+    if first.target not in AVERAGED:
+        evaluator.diagnostics.add(
+            "E0514", at, f"an ensemble averages answers for whole items, and `{first.instance.name}` has {first.target}",
+            "can't be averaged", help="give the models as a list: `model = [a, b]` measures each",
+        )  # fmt: skip
+        return False
+    for other in others:
+        if other is not None and (difference := _difference(first, other)):
+            evaluator.diagnostics.add(
+                "E0514", at, "the models of this ensemble answer different questions", difference,
+                help="an ensemble is of models with the same classes and the same items",
+            )  # fmt: skip
+            return False
+    return True
+
+
+def _difference(first: DataInfo, other: DataInfo) -> str:
+    names = first.instance.name, other.instance.name
+    if first.target != other.target:
+        return f"`{names[0]}` has {first.target}, `{names[1]}` has {other.target}"
+    counts = first.classes, other.classes
+    if all(isinstance(count, int) for count in counts) and counts[0] != counts[1]:
+        return f"`{names[0]}` has {counts[0]} classes, `{names[1]}` has {counts[1]}"
+    return ""

@@ -1,0 +1,117 @@
+"""What is measured of trained models: each for itself, and their predictions averaged item by item."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score
+from torch import nn
+
+from mfc.runtime.errors import RunError
+from mfc.runtime.training.evaluation import measure_each, measure_together
+from mfc.runtime.training.losses import bce, cross_entropy, mse
+from mfc.runtime.training.metrics import accuracy, mae
+from tests.runtime.training.standins import Loader, Loaders, learner, loaders
+
+PATHS = [f"{i}.png" for i in range(40)]
+
+
+def with_paths(data: Any, paths: list[str] = PATHS) -> Any:
+    data.items = SimpleNamespace(paths=paths)
+    return data
+
+
+def models(loss: Any, outputs: int = 3, count: int = 3) -> dict[str, Any]:
+    found = {}
+    for number in range(count):
+        torch.manual_seed(number)
+        model = nn.Sequential(nn.Linear(6, outputs))
+        found[f"fit({number})"] = learner(model=model, loss=loss, dls=with_paths(loaders()))
+    return found
+
+
+def test_each_with_mean_and_spread():
+    learners = models(cross_entropy())
+    measured = measure_each(learners, [accuracy()], "valid")
+    x, y = learners["fit(0)"].dls.valid.x, learners["fit(0)"].dls.valid.y
+    expected = [accuracy_score(y, lrn.model(x).argmax(1)) for lrn in learners.values()]
+    assert [m["accuracy"] for m in measured["each"].values()] == pytest.approx(expected)
+    assert measured["result"]["accuracy"] == pytest.approx(sum(expected) / 3)
+    assert measured["spread"]["accuracy"] == pytest.approx(torch.tensor(expected).std().item())
+    one = measure_each({"fit(0)": learners["fit(0)"]}, [accuracy()], "valid")
+    assert one["spread"] == {} and one["result"] == one["each"]["fit(0)"]
+
+
+@pytest.mark.parametrize("loss", [cross_entropy(), bce()], ids=["softmax", "sigmoid"])
+def test_together_averages_probabilities(loss):
+    learners = models(loss)
+    data = learners["fit(0)"].dls.valid
+    turned = Loader(data.x.flip(0), data.y.flip(0), 7)  # the same items in another order and in other batches
+    turned_items = list(range(len(data.x)))[::-1]
+
+    class Turned(Loaders):
+        items = SimpleNamespace(paths=[PATHS[i] for i in turned_items])
+
+    learners["fit(1)"].dls = Turned(turned, turned, learners["fit(0)"].dls.vocab)
+    measured = measure_together(learners, [accuracy()], "valid")
+    mean = torch.stack([loss.activation(lrn.model(data.x)) for lrn in learners.values()]).mean(0)
+    assert measured["result"]["accuracy"] == pytest.approx(accuracy_score(data.y, mean.argmax(1)))
+    alone = measure_each(models(loss), [accuracy()], "valid")
+    for name, values in alone["each"].items():
+        assert measured["each"][name] == pytest.approx(values)
+
+
+def test_together_averages_values():
+    learners = models(mse(), outputs=1)
+    for lrn in learners.values():
+        data = loaders()
+        valid = Loader(data.valid.x, data.valid.y.float(), 8)
+        lrn.dls = with_paths(Loaders(valid, valid, []))
+    measured = measure_together(learners, [mae()], "valid")
+    x, y = learners["fit(0)"].dls.valid.x, learners["fit(0)"].dls.valid.y
+    mean = torch.stack([lrn.model(x)[:, 0] for lrn in learners.values()]).mean(0)
+    assert measured["result"]["mae"] == pytest.approx((mean - y).abs().mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy(), bce(), mse()])
+def test_scores_undo_activation(loss):
+    probabilities = torch.rand(20, 4).softmax(1)
+    torch.testing.assert_close(loss.activation(loss.scores(probabilities)), probabilities)
+    certain = torch.tensor([[0.0, 1.0]])
+    assert torch.isfinite(loss.scores(certain)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda dls: setattr(dls, "vocab", ["x", "y", "z"]), "tells x, y, z apart"),
+        (lambda dls: with_paths(dls, [f"other/{p}" for p in PATHS]), "`0.png` is one that they do not share"),
+        (lambda dls: setattr(dls.valid, "y", dls.valid.y.roll(1)), "has another label for `fit\\(1\\)`"),
+    ],
+)
+def test_models_that_do_not_predict_the_same(change, said):
+    learners = models(cross_entropy())
+    change(learners["fit(1)"].dls)
+    with pytest.raises(RunError, match=said) as caught:
+        measure_together(learners, [accuracy()], "valid")
+    assert caught.value.code == "R0213"
+
+
+def test_a_loss_that_does_not_say_what_scores_mean():
+    class Own(cross_entropy):
+        scores = None  # type: ignore[assignment]
+
+    with pytest.raises(RunError, match="`Own` does not say"):
+        measure_together(models(Own()), [accuracy()], "valid")
+
+
+def test_what_a_metric_gives_is_one_number():
+    class Several(accuracy):
+        def compute(self):
+            return torch.zeros(3)
+
+    with pytest.raises(RunError, match="gives Tensor, not one number"):
+        measure_each(models(cross_entropy()), [Several()], "valid")
