@@ -104,7 +104,7 @@ def test_decorators_and_kinds_are_those_of_the_runtime() -> None:
     assert KINDS == component.KINDS
     for name, decorator in decorators().items():
         real = inspect.signature(getattr(component, name)).parameters
-        expected = {} if list(real) == ["component"] else {p.name: p.default for p in real.values()}
+        expected = {p.name: p.default for p in real.values() if p.name != "component"}
         assert {k: REQUIRED if d is REQUIRED else d for k, (_, d) in decorator.facts.items()} == {
             k: REQUIRED if d is inspect.Parameter.empty else _lists(d) for k, d in expected.items()
         }
