@@ -54,8 +54,8 @@ def decorators() -> dict[str, Decorator]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name in KINDS:
             arguments = [*node.args.args, *node.args.kwonlyargs]
-            given = [*node.args.defaults, *node.args.kw_defaults]
-            defaults = [REQUIRED] * (len(arguments) - len(given)) + [literal(d) for d in given if d is not None]
+            given = [literal(d) for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            defaults = [REQUIRED] * (len(arguments) - len(given)) + given
             facts = {a.arg: (_fact_type(a.annotation), d) for a, d in zip(arguments, defaults)}
             bare = facts.pop("component", None) is not None
             found[node.name] = Decorator(node.name, facts, bare)

@@ -254,7 +254,8 @@ class by_column:
             if not value.strip():
                 raise self._unknown(item, "is empty", "fill it in, or take the row out of the table")
         valid, train = self._named(items, values)
-        return [i for i, v in enumerate(values) if v in train], [i for i, v in enumerate(values) if v in valid]
+        parts = [[i for i, value in enumerate(values) if value in part] for part in (train, valid)]
+        return parts[0], parts[1]
 
     def _named(self, items: Sequence[str], values: Sequence[str]) -> tuple[set[str], set[str]]:
         """The values that validate, and those that train."""

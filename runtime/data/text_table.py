@@ -72,7 +72,9 @@ class text_table:
         self.encoding, self.errors = checked_encoding(encoding), errors
         if "\n".encode(encoding) != b"\n":
             raise RunError(
-                "R0110", f"a table can't be read in `{encoding}`", help="save the file as UTF-8: it holds any text"
+                "R0110",
+                f"a table can't be read in `{encoding}`",
+                help="save the file as UTF-8: it holds any text",
             )
         by_name = "\t" if self.file.suffix.lower() in (".tsv", ".tab") else ","
         self.delimiter = by_name if delimiter is None else delimiter
