@@ -149,6 +149,24 @@ def test_a_class_component() -> None:
     assert found.facts == {"shape": "b c h w -> b nf h w"}
 
 
+def test_a_decorator_with_facts_that_may_stand_without_a_call() -> None:
+    found = read(
+        """
+        import mfc
+
+        @mfc.labeler
+        def a(): "A."
+        @mfc.splitter(reads_column=True)
+        def b(): "B."
+        """
+    )
+    assert [c.facts for c in found.values()] == [{"reads_column": False}, {"reads_column": True}]
+    _, problems = read_components(
+        'import mfc\n@mfc.labeler(True)\ndef a(): "A."\n@mfc.source\ndef b(): "B."\n', "/spec/mine.py", None
+    )
+    assert [(p.code, p.line) for p in problems] == [("E0704", 2), ("E0704", 4)]
+
+
 def test_ways_of_writing_a_decorator() -> None:
     found = read(
         """

@@ -126,6 +126,47 @@ def test_how_the_table_is_read_makes_the_items_stale(run: mfc.Run, folder: Path)
     assert stale(folder, text) == ["files", "items", "tokenizer", "tokens", "classify"]
 
 
+PARTS = """
+import mfc
+
+
+@mfc.labeler(reads_column=True)
+class mood:
+    "Good from so many stars on."
+
+    def __init__(self, least: int = 3):
+        self.reads_column, self.least = "stars", least
+
+    def label(self, item: str, value: str) -> str:
+        return "good" if int(value) >= self.least else "bad"
+
+
+@mfc.splitter(reads_column=True)
+class last_digit:
+    "Rows whose titles end in a digit validate."
+
+    def __init__(self, digit: str):
+        self.reads_column, self.digit = "title", digit
+
+    def split(self, items, values):
+        parts = [], []
+        for place, value in enumerate(values):
+            parts[value.endswith(self.digit)].append(place)
+        return parts
+"""
+
+
+def test_components_of_ones_own_read_columns(tmp_path: Path) -> None:
+    write(tmp_path / "reviews.csv")
+    (tmp_path / "parts.py").write_text(PARTS)
+    text = SPEC.replace('column("sentiment")', "mood()").replace('by_column("is_valid")', 'last_digit("7")')
+    spec = tmp_path / "spec.mfs"
+    spec.write_text('use "parts.py" (mood, last_digit)\n' + text.replace("epochs   = 12", "epochs   = 1"))
+    job = mfc.compile(spec)
+    dls = job.build("reviews")
+    assert (dls.vocab, len(dls.items.valid), len(dls.items.train)) == (["bad", "good"], 6, 58)
+
+
 def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "reviews.csv")
     for old, new, said in (
