@@ -89,15 +89,20 @@ class text_table:
         Raises:
             RunError: the file is missing, holds no row, or a row that is none; it has no such column.
         """
+        for name in self.text:
+            self._place(name)
         return [f"{number:08}" for number in range(len(self._starts))]
 
     def open(self, item: str) -> str:
-        """An item's text. Raises RunError as `scan` does, and where the file has become shorter since."""
-        self._must_have(item, len(self._starts))
+        """An item's text. Raises RunError as `scan` does, and where the file has become another one since."""
+        if int(item) >= len(self._starts):
+            raise self._changed(item)
         with self._opened() as file:
             file.seek(self._starts[int(item)])
-            fields = next(self._rows(file)).fields
-        texts = [fields[place].replace("\r\n", "\n").replace("\r", "\n") for place in self._places]
+            row = next(self._rows(file), None)
+        if row is None or len(row.fields) != len(self._header):
+            raise self._changed(item)
+        texts = [row.fields[place].replace("\r\n", "\n").replace("\r", "\n") for place in self._places]
         if len(texts) == 1:
             return texts[0]
         return " ".join(f"{FIELD} {number} {text}" for number, text in enumerate(texts, 1))
@@ -107,8 +112,8 @@ class text_table:
         place = self._place(name)
         with self._opened() as file:
             values = [row.fields[place] for row in self._table(file)][1:]
-        if items:
-            self._must_have(items[-1], len(values))
+        if items and int(items[-1]) >= len(values):
+            raise self._changed(items[-1])
         return [values[int(item)] for item in items]
 
     def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
@@ -117,9 +122,8 @@ class text_table:
         read = f"{file}/{self.delimiter}/{self.encoding}/{self.errors}"
         return [xxhash.xxh3_128_hexdigest(f"{read}/{item}".encode()) for item in items]
 
-    def _must_have(self, item: str, count: int) -> None:
-        if int(item) >= count:
-            raise RunError("R0103", f"can't read row {item} of `{self.file}`: the file was changed meanwhile")
+    def _changed(self, item: str) -> RunError:
+        return RunError("R0103", f"can't read row {item} of `{self.file}`: the file was changed meanwhile")
 
     # ── the columns ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +169,6 @@ class text_table:
     @cached_property
     def _starts(self) -> array[int]:
         """The byte at which each row begins. All of the file is read, and what is wrong with it is found."""
-        assert self._places
         with self._opened() as file:
             starts = array("q", (row.start for row in self._table(file)))
         if len(starts) == 1:

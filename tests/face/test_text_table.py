@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,8 +163,7 @@ def test_components_of_ones_own_read_columns(tmp_path: Path) -> None:
     text = SPEC.replace('column("sentiment")', "mood()").replace('by_column("is_valid")', 'last_digit("7")')
     spec = tmp_path / "spec.mfs"
     spec.write_text('use "parts.py" (mood, last_digit)\n' + text.replace("epochs   = 12", "epochs   = 1"))
-    job = mfc.compile(spec)
-    dls = job.build("reviews")
+    dls: Any = mfc.compile(spec).build("reviews")
     assert (dls.vocab, len(dls.items.valid), len(dls.items.train)) == (["bad", "good"], 6, 58)
 
 

@@ -7,7 +7,6 @@ import csv
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -313,7 +312,11 @@ def test_a_file_that_became_shorter(write):
     source = text_table(write("text\nx\ny\n"), "text")
     items = source.scan()
     fresh = text_table(write("text\nx\n"), "text")
-    for read in (lambda: fresh.open(items[1]), lambda: fresh.column("text", items)):
+    for read in (
+        lambda: source.open(items[1]),
+        lambda: fresh.open(items[1]),
+        lambda: fresh.column("text", items),
+    ):
         with pytest.raises(RunError, match=r"R0103.*row 00000001 .*changed meanwhile"):
             read()
 
@@ -321,4 +324,4 @@ def test_a_file_that_became_shorter(write):
 def test_planning_needs_no_torch():
     code = "import sys; from mfc.runtime.data import text_table; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False" and Path(text_table.__init__.__code__.co_filename).exists()
+    assert done.stdout.strip() == "False"
