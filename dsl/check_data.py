@@ -19,7 +19,7 @@ from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, CallExpr, DataDecl, DataType, FieldStmt, Name
 from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.types import BOOL, Unknown, with_article
-from mfc.dsl.values import ComponentValue, Instance, Shape
+from mfc.dsl.values import ComponentValue, Instance, Shape, reads_column
 
 BATCH, TOKENS = Dim.symbol("batch"), Dim.symbol("tokens")
 
@@ -57,6 +57,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
             labels=((decl.input.span, "the input"),),
         )
     tokenizer = check_tokenizer(evaluator, instance, fields, inputs)
+    _check_columns(evaluator, decl, fields, inputs)
     shaper = _Shaper(evaluator, decl, fields, inputs)
     item = shaper.transforms("item_transforms", shaper.source())
     batch = shaper.transforms("batch_transforms", shaper.batch(item))
@@ -77,6 +78,25 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         tokenizer,
         tuple(shaper.steps),
     )
+
+
+def _check_columns(evaluator: Evaluator, decl: DataDecl, fields: Fields, inputs: str) -> None:
+    """Reports a split or labels out of a column where the source has none. One for other inputs is reported as that."""
+    source = fields["source"]
+    if not isinstance(source, ComponentValue) or source.info.facts["columns"]:
+        return
+    if inputs and source.info.facts["items"] != inputs:
+        return
+    for name in ("split", "label"):
+        if (reader := reads_column(fields[name])) is not None:
+            evaluator.diagnostics.add(
+                "E0513",
+                reader.span,
+                f"`{reader.info.name}` reads a column of a table, and `{source.info.name}` has none",
+                "reads a column",
+                labels=((fields.span("source", decl.name.span), "has no columns"),),
+                help='a source with columns is `text_table("reviews.csv", text = "review")`',
+            )
 
 
 def _type(

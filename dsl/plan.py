@@ -14,7 +14,7 @@ from typing import Any
 from mfc.dsl import ir
 from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
-from mfc.dsl.values import ComponentValue, Instance, Weights
+from mfc.dsl.values import ComponentValue, Instance, Weights, reads_column
 
 CodeHash = Callable[[Iterable[str], bool], str]
 """The hash of all code that targets can reach; also of what is in `WATCHING`, if it is said so."""
@@ -195,7 +195,11 @@ class _Planner:
         recipe, where = {"source": _unplaced(fields["source"])}, {"source": fields["source"]}
         files = self.stage("files", f"{name}.files", recipe, where, ())
         recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
-        return self.stage("items", f"{name}.items", recipe, {}, (files,))
+        if not any(reads_column(fields[k]) for k in ("split", "label")):
+            return self.stage("items", f"{name}.items", recipe, {}, (files,))
+        # the digests of the items cover how the columns are read; the source counts by its code
+        recipe["columns"] = _unplaced(fields["source"], every=True)
+        return self.stage("items", f"{name}.items", recipe, where, (files,))
 
     def tokenizer(self, tokenizer: TokenizerInfo) -> str:
         """Adds the stage that fits a tokenizer to the texts of parts of data blocks."""
@@ -337,10 +341,12 @@ def _draws(value: Any) -> bool:
     return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
-def _unplaced(value: Any) -> Any:
-    """A source without the arguments that only say where its items lie."""
+def _unplaced(value: Any, every: bool = False) -> Any:
+    """A source without the arguments that only say where its items lie, or without `every` argument."""
     if not isinstance(value, ComponentValue):
         return value
+    if every:
+        return replace(value, args={})
     paths = {p.name for p in value.info.parameters if takes_path(p.type)}
     return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
 

@@ -38,10 +38,11 @@ Definition: TypeAlias = Function | ast.ClassDef
 
 
 class Decorator(NamedTuple):
-    """A decorator of components: its facts with their types and defaults; without facts it takes no call."""
+    """A decorator of components: its facts with their types and defaults. A `bare` one may stand without a call."""
 
     kind: str
     facts: dict[str, tuple[Type, Any]]
+    bare: bool
 
 
 @cache
@@ -52,12 +53,12 @@ def decorators() -> dict[str, Decorator]:
     found = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name in KINDS:
-            arguments = node.args.args
-            defaults = [REQUIRED] * (len(arguments) - len(node.args.defaults)) + [
-                literal(default) for default in node.args.defaults
-            ]
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            given = [literal(d) for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            defaults = [REQUIRED] * (len(arguments) - len(given)) + given
             facts = {a.arg: (_fact_type(a.annotation), d) for a, d in zip(arguments, defaults)}
-            found[node.name] = Decorator(node.name, {} if list(facts) == ["component"] else facts)
+            bare = facts.pop("component", None) is not None
+            found[node.name] = Decorator(node.name, facts, bare)
     return found
 
 
@@ -139,10 +140,10 @@ class _Reader:
         given: dict[str, ast.expr] = {}
         call = mark if isinstance(mark, ast.Call) else None
         if call is not None:
-            if len(call.args) > (count := len(decorator.facts)):
+            if len(call.args) > (count := 0 if decorator.bare else len(decorator.facts)):
                 self.report("E0704", mark, f"`@{decorator.kind}` takes {count} arguments at most")
             given = dict(zip(decorator.facts, call.args)) | {k.arg or "**": k.value for k in call.keywords}
-        elif decorator.facts:
+        elif not decorator.bare:
             self.report(
                 "E0704", mark, f"`@{decorator.kind}` of `{name}` is not called",
                 f"write `@{decorator.kind}({', '.join(f'{fact}=...' for fact in decorator.facts)})`",

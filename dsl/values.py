@@ -37,6 +37,14 @@ class ComponentValue:
         return self.info.kind
 
 
+def reads_column(value: Any) -> ComponentValue | None:
+    """The splitter or labeler that reads a column of the source's table: this one, or one that it wraps."""
+    if isinstance(value, ComponentValue):
+        return value if value.info.facts.get("reads_column") else reads_column(list(value.args.values()))
+    readers = map(reads_column, value) if isinstance(value, list) else ()
+    return next((reader for reader in readers if reader is not None), None)
+
+
 @node
 class Uncalled:
     """A component, function or declaration with parameters that is named but not called."""

@@ -70,7 +70,8 @@ def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:
     recipe = stage.recipe
     listing = Listing.load(inputs[stage.inputs[0]])
     split, label = located(stage, recipe["split"]), located(stage, recipe["label"])
-    list_items(listing, split, label, recipe["target"], recipe["vocab"]).save(out)
+    source = build(stage.placing["source"]) if "columns" in recipe else None
+    list_items(listing, split, label, recipe["target"], recipe["vocab"], source).save(out)
 
 
 def facts(stage: ir.Stage, folder: Path) -> dict[str, int]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -82,20 +82,33 @@ def encoder(component: T) -> T:
     return _marks("encoder")(component)
 
 
-def source(shape: str = "", items: str = "image") -> Callable[[T], T]:
+def source(shape: str = "", items: str = "image", columns: bool = False) -> Callable[[T], T]:
     """Where items come from. `shape` is the rule of one item, `"-> channels h w"`: a name that is no argument
-    differs from item to item. `items` is the type of the items: image, text, table or audio."""
-    return _marks("source", shape=shape, items=items)
+    differs from item to item. `items` is the type of the items: image, text, table or audio. With `columns` items
+    are rows of a table: `column(name, items)` gives what they have in a column."""
+    return _marks("source", shape=shape, items=items, columns=columns)
 
 
-def splitter(component: T) -> T:
-    """Divides items into train and valid: `split(items, rng) -> (train, valid)` of indices."""
-    return _marks("splitter")(component)
+@overload
+def splitter(component: T) -> T: ...
+@overload
+def splitter(*, reads_column: bool) -> Callable[[T], T]: ...
+def splitter(component: Any = None, *, reads_column: bool = False) -> Any:
+    """Divides items into train and valid: `split(items) -> (train, valid)` of indices. One that `reads_column`
+    names a column of the source's table in its attribute of that name: `split(items, values)`."""
+    mark = _marks("splitter", reads_column=reads_column)
+    return mark if component is None else mark(component)
 
 
-def labeler(component: T) -> T:
-    """Finds the label of an item from its path."""
-    return _marks("labeler")(component)
+@overload
+def labeler(component: T) -> T: ...
+@overload
+def labeler(*, reads_column: bool) -> Callable[[T], T]: ...
+def labeler(component: Any = None, *, reads_column: bool = False) -> Any:
+    """Finds the label of an item from its path. One that `reads_column` names a column of the source's table in its
+    attribute of that name, and finds the label in the item's value there: `label(item, value)`."""
+    mark = _marks("labeler", reads_column=reads_column)
+    return mark if component is None else mark(component)
 
 
 def item_transform(shape: str, random: bool = False, on: tuple[str, ...] = ("image",)) -> Callable[[T], T]:

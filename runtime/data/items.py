@@ -59,19 +59,28 @@ class Items:
 
 
 def list_items(
-    listing: Listing, split: Any, label: Any, target: Target = "category", vocab: Sequence[str] | None = None
+    listing: Listing,
+    split: Any,
+    label: Any,
+    target: Target = "category",
+    vocab: Sequence[str] | None = None,
+    source: Any = None,
 ) -> Items:
     """Splits and labels a source's items.
 
     Raises RunError for an empty part, an item without a label, a label of the validation part that the
     training part (or the given `vocab`) lacks, and for a value that is no number.
+
+    Args:
+        source: the source, where the split or the labels read a column of its table.
     """
     by_label = getattr(split, "by_label", False)
     if by_label and label is None:
         message = f"`{type(split).__name__}` splits by labels, and these items have none"
         raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
-    labels = label_all(label, listing.paths) if by_label else None
-    train, valid = _parts(split, listing.paths, *([labels] if labels else []))
+    labels = label_all(label, listing.paths, *_values(label, source, listing.paths)) if by_label else None
+    more = [labels] if labels else _values(split, source, listing.paths)
+    train, valid = _parts(split, listing.paths, *more)
     used = sorted({*train, *valid})
     paths = [listing.paths[i] for i in used]
     place = {old: new for new, old in enumerate(used)}
@@ -79,7 +88,7 @@ def list_items(
     digests = [listing.digests[i] for i in used]
     if target == "next_token":
         return Items(paths, digests, train, valid, [], [])
-    labels = [labels[i] for i in used] if labels else label_all(label, paths)
+    labels = [labels[i] for i in used] if labels else label_all(label, paths, *_values(label, source, paths))
     targets: list[int] | list[float]
     if target == "value":
         words, targets = [], encode_values(labels, paths)
@@ -87,6 +96,20 @@ def list_items(
         words = build_vocab([labels[i] for i in train], vocab)
         targets = encode_categories(labels, paths, words, given=vocab is not None)
     return Items(paths, digests, train, valid, targets, words)
+
+
+def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[str]]:
+    """What items have in the column that a splitter or labeler reads: nothing where it reads none."""
+    name = getattr(reader, "reads_column", None)
+    if name is None:
+        return []
+    if source is None:
+        raise RunError(
+            "R0111",
+            f"`{type(reader).__name__}` reads a column, and its decorator does not say so",
+            help="write `reads_column=True` in the decorator",
+        )
+    return [source.column(name, items)]
 
 
 def _parts(split: Any, *arguments: Sequence[str]) -> tuple[list[int], list[int]]:

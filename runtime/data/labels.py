@@ -1,6 +1,8 @@
-"""What an item's label is, found from its path.
+"""What an item's label is, found from its path, or from its row where the source is a table.
 
-A labeler has `label(item) -> str`; one that is quicker on many items has `labels(items) -> list[str]` too.
+A labeler has `label(item) -> str`; one that is quicker on many items has `labels(items) -> list[str]` too. One that
+has `reads_column`, the name of a column of the source's table, is called with what the item has there as well:
+`label(item, value)`, `labels(items, values)`.
 """
 
 from __future__ import annotations
@@ -59,19 +61,46 @@ class stem:
         return name.rpartition(".")[0] or name
 
 
+@labeler(reads_column=True)
+class column:
+    """What a column of the table says in the item's row, as it stands there: a class, or the number that it is.
+
+    The source is one with columns, such as `text_table`. A row whose value is empty has no label.
+
+    Args:
+        name: the column, by its name in the header.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.reads_column = name
+
+    def label(self, item: str, value: str) -> str:
+        return self.labels([item], [value])[0]
+
+    def labels(self, items: Sequence[str], values: Sequence[str]) -> list[str]:
+        for item, value in zip(items, values):
+            if not value.strip():
+                raise unlabelled(item, f"its `{self.reads_column}` is empty")
+        return list(values)
+
+
 def unlabelled(item: str, why: str) -> RunError:
     """The error for an item for which a labeler finds no label."""
     return RunError("R0108", f"`{item}` has no label: {why}")
 
 
-def label_all(labeler: Any, items: Sequence[str]) -> list[str]:
-    """Each item's label. What a user's own labeler raises becomes a RunError that names the item."""
+def label_all(labeler: Any, items: Sequence[str], *values: Sequence[str]) -> list[str]:
+    """Each item's label. What a user's own labeler raises becomes a RunError that names the item.
+
+    Args:
+        values: what the items have in the column that the labeler reads, if it reads one.
+    """
     if hasattr(labeler, "labels"):
-        return labeler.labels(items)
+        return labeler.labels(items, *values)
     found = []
-    for item in items:
+    for item, *value in zip(items, *values):
         try:
-            label = labeler.label(item)
+            label = labeler.label(item, *value)
         except RunError:
             raise
         except Exception as error:

@@ -4,6 +4,9 @@ A source has `scan() -> list[str]`, the items in sorted order; `open(item) -> PI
 `digests(items, caches) -> list[str]`, a hash of each item's content. An item is a posix path relative to the
 source's folder, so that splits and labels do not change when the folder is moved.
 
+A source of rows has `column(name, items) -> list[str]` as well, what items have in a column of its table; its digests
+then cover all that decides what a column holds, such as how the file is read.
+
 `open` may leave the pixels of a JPEG unread: a transform that makes the image smaller then asks the decoder
 for fewer of them (see `mfc.runtime.data.images.shrink`).
 """

@@ -1,8 +1,9 @@
 """Which items train a model and which validate it.
 
 A splitter has `split(items) -> (train, valid)`, two sorted lists of indices. `items` come sorted. An item in
-neither part is left out. One that sets `by_label` is called with the items' labels as well:
-`split(items, labels)`.
+neither part is left out. One that sets `by_label` is called with the items' labels as well, one that has
+`reads_column`, the name of a column of the source's table, with what the items have there: `split(items, labels)`,
+`split(items, values)`.
 
 The random ones go by a hash of the item's path and the seed, so a split is the same on every machine, and
 smaller parts lie within larger ones.
@@ -217,6 +218,87 @@ class end:
         return list(range(cut)), list(range(cut, len(items)))
 
 
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""How tables write what is or is not so, in lower case."""
+
+
+@splitter(reads_column=True)
+class by_column:
+    """A column of the table says which rows validate. The source is one with columns, such as `text_table`.
+
+    As it stands, `by_column("is_valid")` reads `true`, `yes` and `1`, in any case, for the rows that validate, and
+    `false`, `no` and `0` for those that train; `by_column("is_train", valid = false)` is the reverse. A column with
+    other values is read by naming them: `by_column("part", train = "train", valid = ["dev", "test"])`. Rows with
+    values that are not named are left out. Where `train` is not given, all rows of one other value train; where there
+    are several, they have to be named. A row whose value is empty is an error.
+
+    Args:
+        name: the column, by its name in the header.
+        valid: the values of the rows that validate, or which of true and false.
+        train: the values of the rows that train.
+    """
+
+    def __init__(
+        self, name: str, valid: bool | str | list[str] = True, train: str | list[str] | None = None
+    ) -> None:
+        self.reads_column, self.valid, self.train = name, valid, train
+        if isinstance(valid, bool) and train is not None:
+            raise RunError(
+                "R0110",
+                "`by_column` names the values that train, and not those that validate",
+                help=f'name both: `by_column("{name}", train = ..., valid = "...")`',
+            )
+
+    def split(self, items: Sequence[str], values: Sequence[str]) -> Parts:
+        for item, value in zip(items, values):
+            if not value.strip():
+                raise self._unknown(item, "is empty", "fill it in, or take the row out of the table")
+        valid, train = self._named(items, values)
+        parts = [[i for i, value in enumerate(values) if value in part] for part in (train, valid)]
+        return parts[0], parts[1]
+
+    def _named(self, items: Sequence[str], values: Sequence[str]) -> tuple[set[str], set[str]]:
+        """The values that validate, and those that train."""
+        first: dict[str, int] = {}
+        for i, value in enumerate(values):
+            first.setdefault(value, i)
+        if isinstance(self.valid, bool):
+            meant = {value: BOOLEANS.get(value.strip().lower()) for value in first}
+            if odd := [first[value] for value, means in meant.items() if means is None]:
+                raise self._unknown(
+                    items[min(odd)],
+                    f"is `{values[min(odd)]}`, neither true nor false",
+                    f'other values are named: `by_column("{self.reads_column}", train = "...", valid = "...")`',
+                )
+            valid = {value for value, means in meant.items() if means == self.valid}
+            return valid, set(first) - valid
+        valid = {self.valid} if isinstance(self.valid, str) else set(self.valid)
+        train = {self.train} if isinstance(self.train, str) else set(self.train or ())
+        there = sorted(first, key=first.__getitem__)
+        if missing := sorted((valid | train) - set(first)):
+            raise RunError(
+                "R0110",
+                f"no row has {shown(missing)} as its `{self.reads_column}`",
+                help=f"there are {shown(there)}",
+            )
+        others = [value for value in there if value not in valid]
+        if self.train is None and len(others) > 1:
+            raise RunError(
+                "R0110",
+                f"`by_column` does not say which rows train: besides {shown(sorted(valid))}, their "
+                f"`{self.reads_column}` is {shown(others)}",
+                help=f'name those that train: `train = "{others[0]}"`',
+            )
+        return valid, train if self.train is not None else set(others)
+
+    def _unknown(self, item: str, what: str, help: str) -> RunError:
+        return RunError(
+            "R0137",
+            f"`by_column` can't tell which part `{item}` is in: its `{self.reads_column}` {what}",
+            help=help,
+        )
+
+
 @splitter
 class subset:
     """Only so many of the items that another split gives, drawn at random; the others are left out.
@@ -239,9 +321,10 @@ class subset:
     ) -> None:
         self.of, self.train, self.valid, self.seed = of, train, valid, seed
         self.by_label = getattr(of, "by_label", False)
+        self.reads_column = getattr(of, "reads_column", None)
 
-    def split(self, items: Sequence[str], *labels: Sequence[str]) -> Parts:
-        train, valid = self.of.split(items, *labels)
+    def split(self, items: Sequence[str], *more: Sequence[str]) -> Parts:
+        train, valid = self.of.split(items, *more)
         return self._draw(items, train, self.train, "train"), self._draw(items, valid, self.valid, "valid")
 
     def _draw(self, items: Sequence[str], part: list[int], count: int | None, name: str) -> list[int]:

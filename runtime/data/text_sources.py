@@ -41,15 +41,7 @@ class text_files:
         hidden: bool = False,
     ) -> None:
         self.files = FileTree(folder, extensions or ["txt"], "texts", recurse, folders, hidden)
-        self.encoding, self.errors = encoding, errors
-        try:
-            b"-".decode(encoding, "replace")  # codecs that give no text are refused as well
-        except (LookupError, UnicodeError) as error:
-            raise RunError(
-                "R0110",
-                f"`{encoding}` is no encoding of texts that Python knows",
-                help="common ones are utf-8, utf-16, latin-1 and cp1252",
-            ) from error
+        self.encoding, self.errors = checked_encoding(encoding), errors
 
     def scan(self) -> list[str]:
         """The items, sorted. Raises RunError where the folder is missing or holds no text."""
@@ -76,3 +68,16 @@ class text_files:
     def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
         """XXH3 (128 bits) of each file's content."""
         return caches(self.files.root).digests(items)
+
+
+def checked_encoding(name: str) -> str:
+    """The name of an encoding. Raises RunError R0110 where Python knows none of that name."""
+    try:
+        b"-".decode(name, "replace")  # codecs that give no text are refused as well
+    except (LookupError, UnicodeError) as error:
+        raise RunError(
+            "R0110",
+            f"`{name}` is no encoding of texts that Python knows",
+            help="common ones are utf-8, utf-16, latin-1 and cp1252",
+        ) from error
+    return name

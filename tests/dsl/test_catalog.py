@@ -104,7 +104,7 @@ def test_decorators_and_kinds_are_those_of_the_runtime() -> None:
     assert KINDS == component.KINDS
     for name, decorator in decorators().items():
         real = inspect.signature(getattr(component, name)).parameters
-        expected = {} if list(real) == ["component"] else {p.name: p.default for p in real.values()}
+        expected = {p.name: p.default for p in real.values() if p.name != "component"}
         assert {k: REQUIRED if d is REQUIRED else d for k, (_, d) in decorator.facts.items()} == {
             k: REQUIRED if d is inspect.Parameter.empty else _lists(d) for k, d in expected.items()
         }
@@ -147,6 +147,24 @@ def test_a_class_component() -> None:
     assert [p.is_in for p in found.parameters] == [True, False, False, False]
     assert found.passes == {"condition": True, "mask": False}
     assert found.facts == {"shape": "b c h w -> b nf h w"}
+
+
+def test_a_decorator_with_facts_that_may_stand_without_a_call() -> None:
+    found = read(
+        """
+        import mfc
+
+        @mfc.labeler
+        def a(): "A."
+        @mfc.splitter(reads_column=True)
+        def b(): "B."
+        """
+    )
+    assert [c.facts for c in found.values()] == [{"reads_column": False}, {"reads_column": True}]
+    _, problems = read_components(
+        'import mfc\n@mfc.labeler(True)\ndef a(): "A."\n@mfc.source\ndef b(): "B."\n', "/spec/mine.py", None
+    )
+    assert [(p.code, p.line) for p in problems] == [("E0704", 2), ("E0704", 4)]
 
 
 def test_ways_of_writing_a_decorator() -> None:

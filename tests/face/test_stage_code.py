@@ -46,6 +46,14 @@ data reviews: text -> category {
 
 let encoder = awd_lstm(emb_size = 6, hidden_size = 8, layers = 2)
 
+data rows: text -> category {
+    source     = text_table("rows.csv", text = ["title", "text"])
+    split      = by_column("is_valid")
+    label      = column("label")
+    tokenizer  = words(min_freq = 1)
+    batch_size = 8
+}
+
 train pretrain {
     data      = corpus
     model     = language_model(encoder)
@@ -58,6 +66,13 @@ train classify {
     data    = reviews
     model   = text_classifier(encoder, classes = reviews.classes)
     weights = pretrain.encoder
+    loss    = cross_entropy()
+    epochs  = 1
+}
+
+train tabled {
+    data    = rows
+    model   = text_classifier(encoder, classes = rows.classes)
     loss    = cross_entropy()
     epochs  = 1
 }
@@ -87,6 +102,8 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "texts" / label).mkdir(parents=True)
         for i in range(12):
             (tmp_path / "texts" / label / f"{i}.txt").write_text(f"It was a {label} film, number {i}. " * 3)
+    rows = [f"No. {i},It was a {'good' if i % 3 else 'bad'} film.,{i % 3},{i % 4 == 0}\n" for i in range(24)]
+    (tmp_path / "rows.csv").write_text("".join(["title,text,label,is_valid\n", *rows]))
     text_spec = tmp_path / "texts.mfs"
     text_spec.write_text(TEXTS)
     mfc.run(text_spec)
