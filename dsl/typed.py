@@ -109,6 +109,7 @@ class Checked:
     """What the spec's own file declares or imports by name: what a run can be asked for."""
 
     def runnable(self) -> list[Instance]:
-        """The instances of what a run can be asked for."""
+        """The instances of what a run can be asked for: not those that a body refers to while its own parameters
+        have no values."""
         every = (*self.data, *self.trains, *self.evaluations, *self.exports)
-        return [i for i in every if i.declared in self.named]
+        return [i for i in every if i.declared in self.named and i.known]

@@ -71,6 +71,11 @@ class Instance:
         written = ", ".join(f"{name}={show(value)}" for name, value in self.args)
         return self.declared.name + (f"({written})" if written else "")
 
+    @property
+    def known(self) -> bool:
+        """Whether all of its arguments have values."""
+        return all(_known(value) for _, value in self.args)
+
     def __hash__(self) -> int:
         return hash((id(self.declared), self.name))
 
@@ -135,6 +140,20 @@ class SharedModule:
 
     draft: Draft
     kind: str = "module"
+
+
+def _known(value: Any) -> bool:
+    match value:
+        case Unknown():
+            return False
+        case list():
+            return all(map(_known, value))
+        case Instance():
+            return value.known
+        case ComponentValue():
+            return all(map(_known, value.args.values()))
+        case _:
+            return True
 
 
 def show(value: Any) -> str:

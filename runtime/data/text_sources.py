@@ -1,10 +1,17 @@
-"""Where texts come from: folders of text files. What a source is, `mfc.runtime.data.sources` says."""
+"""Where texts come from: folders of text files, and texts that ship with the package.
+
+What a source is, `mfc.runtime.data.sources` says.
+"""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+import xxhash
 
 from mfc.runtime.component import source
 from mfc.runtime.data.sources import Caches
@@ -81,3 +88,38 @@ def checked_encoding(name: str) -> str:
             help="common ones are utf-8, utf-16, latin-1 and cp1252",
         ) from error
     return name
+
+
+@source(shape="-> tokens", items="text")
+class builtin_texts:
+    """Small real texts that ship with the package.
+
+    `authors`: 1,859 passages of about 40 words, whole sentences each, by three authors: Lewis Carroll ("Alice's
+    Adventures in Wonderland", 1865), John Milton ("Paradise Lost", 1674) and William Shakespeare ("As You Like It",
+    about 1600), all in the public domain. Verses run on, and who speaks is left out. Items are paths such as
+    `train/milton/007`, so that `parent()` gives the author; `grandparent()` lets the last fifth of each work validate.
+
+    Args:
+        name: which texts.
+    """
+
+    def __init__(self, name: Literal["authors"]) -> None:
+        self.file = Path(__file__).with_name(f"{name}.tsv.gz")
+
+    def scan(self) -> list[str]:
+        """The items, sorted."""
+        return list(self._texts)
+
+    def open(self, item: str) -> str:
+        """An item's text."""
+        return self._texts[item]
+
+    def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
+        """A hash of each item's text."""
+        return [xxhash.xxh3_128_hexdigest(self._texts[item].encode()) for item in items]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """The texts by item: in the file, a line each, with a tab between them."""
+        lines = gzip.decompress(self.file.read_bytes()).decode().splitlines()
+        return dict(line.split("\t", 1) for line in lines)  # type: ignore[misc]

@@ -214,3 +214,16 @@ def test_forwards_and_backwards_together(
     ) as caught:  # the other direction has data of its own
         mfc.compile(folder / "both.mfs").run(["each"])
     assert caught.value.code == "R0502"
+
+
+def test_trains_that_hand_their_parameters_on(folder: Path) -> None:
+    """What a body refers to while its own parameters have no values is nothing to run."""
+    text = SPEC.replace("train pretrain {", "train pretrain(seed: int) {\n    seed = seed")
+    text = text.replace("train classify {", "train classify(seed: int) {\n    seed = seed")
+    text = text.replace("pretrain.encoder", "pretrain(seed).encoder")
+    (folder / "handed.mfs").write_text(
+        f"{text}evaluate one {{ model = classify(3)  metrics = [accuracy()] }}\n"
+    )
+    names = [status.stage.name for status in mfc.compile(folder / "handed.mfs").status()]
+    assert {"pretrain(seed=3)", "classify(seed=3).all", "one"} < set(names)
+    assert not any("?" in name for name in names)

@@ -50,6 +50,7 @@ def test_the_wheel_holds_exactly_the_tracked_files_of_the_package(built: Path) -
     for needed in (
         "mfc/py.typed",
         "mfc/grammars/mfs.lark",
+        "mfc/runtime/data/authors.tsv.gz",
         "mfc/runtime/data/digits.png",
         "mfc/specs/digits.mfs",
     ):

@@ -6,13 +6,14 @@ import codecs
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfc.runtime.data.files import list_files
-from mfc.runtime.data.text_sources import text_files
+from mfc.runtime.data.text_sources import builtin_texts, text_files
 from mfc.runtime.errors import RunError
 
 FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -119,3 +120,18 @@ def test_planning_needs_no_torch():
     code = "import sys; from mfc.runtime.data import text_sources; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_passages_that_ship_with_the_package():
+    source = builtin_texts("authors")
+    items = source.scan()
+    assert len(items) == 1859 and items == sorted(items)
+    counts = Counter(tuple(item.split("/")[:2]) for item in items)
+    assert counts == {
+        ("train", "carroll"): 495, ("train", "milton"): 560, ("train", "shakespeare"): 432,
+        ("valid", "carroll"): 124, ("valid", "milton"): 140, ("valid", "shakespeare"): 108,
+    }  # fmt: skip
+    assert source.open("train/milton/000").startswith("Of Man's first disobedience, and the fruit")
+    texts = [source.open(item) for item in items]
+    assert len(set(source.digests(items, None))) == len(set(texts)) == 1859  # type: ignore[arg-type]
+    assert all(text == " ".join(text.split()) and 20 < len(text.split()) < 130 for text in texts)
