@@ -173,6 +173,27 @@ class one_cycle:
 
 
 @schedule(drives=("lr",))
+class slanted_triangular:
+    """Raises the learning rate to `lr` in a straight line, quickly, and lets it fall in another, slowly.
+
+    From `lr / ratio` to `lr` over the share `cut_frac` of the run, and back over the rest of it. J. Howard and
+    S. Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), equation 3.
+    """
+
+    def __init__(
+        self,
+        lr: Annotated[float, Range(above=0)] | Rate,
+        cut_frac: Annotated[float, Range(0, 1)] = 0.1,
+        ratio: Annotated[float, Range(1)] = 32.0,
+    ) -> None:
+        self.lr = lr
+        self.share = combine([cut_frac, 1 - cut_frac], [lin(1 / ratio, 1), lin(1, 1 / ratio)])
+
+    def values(self, position: float, group: int, groups: int) -> dict[str, float]:
+        return {"lr": rate_for(self.lr, group, groups) * self.share(position)}
+
+
+@schedule(drives=("lr",))
 class flat:
     """The same learning rate all along."""
 

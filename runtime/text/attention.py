@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mfc.runtime.modes import evaluating
 from mfc.runtime.text.text_classifier import text_classifier
 
 
@@ -17,8 +18,6 @@ def token_importance(model: text_classifier, ids: torch.Tensor, target: int | No
     Args:
         target: index of the class, the most likely one if None.
     """
-    training = model.training
-    model.eval()
     vectors: list[torch.Tensor] = []
 
     def keep(module: torch.nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
@@ -27,14 +26,13 @@ def token_importance(model: text_classifier, ids: torch.Tensor, target: int | No
 
     hook = model.encoder.embedding.register_forward_hook(keep)
     try:
-        with torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             scores = model.head(model.pooled(ids[None], through=True))[0]
             score = scores[scores.argmax() if target is None else target]
             reached = [vector for vector in vectors if vector.requires_grad]
             grads = torch.autograd.grad(score, reached)
     finally:
         hook.remove()
-        model.train(training)
     sizes = torch.cat(
         [(vector * grad).sum(-1).abs().flatten() for vector, grad in zip(reached, grads)]
     ).detach()

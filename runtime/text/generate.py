@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 
 from mfc.runtime.component import Range
+from mfc.runtime.modes import evaluating
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.language_model import language_model
 from mfc.runtime.text.rules import BOS_ID, EOS_ID, PAD_ID, UNK_ID
@@ -19,7 +20,6 @@ NEVER = (UNK_ID, PAD_ID)
 """Ids that are no text: `xxunk` and `xxpad`."""
 
 
-@torch.no_grad()
 def generate(
     model: language_model,
     prompt: Sequence[int],
@@ -44,12 +44,10 @@ def generate(
     if not prompt:
         raise ValueError("a prompt needs at least one token: xxbos begins a text")
     draws = torch.Generator().manual_seed(Stream(seed, "generate", "token").torch_seed())
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    model.reset()
+    device = next(model.parameters()).device
     found: list[int] = []
-    try:
-        following = torch.tensor([list(prompt)], device=device)
+    following = torch.tensor([list(prompt)], device=device)
+    with evaluating(model):
         while len(found) < count:
             scores = model(following)[0, :, -1].float().cpu() / temperature
             scores[list(never)] = -torch.inf
@@ -60,7 +58,4 @@ def generate(
                 break
             found.append(token)
             following = torch.tensor([[token]], device=device)
-    finally:
-        model.reset()
-        model.train(training)
     return found

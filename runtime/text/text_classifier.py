@@ -156,8 +156,10 @@ class HeadBatchNorm(nn.BatchNorm1d):
 
 def text_lengths(ids: torch.Tensor) -> torch.Tensor:
     """Tokens in each row up to the last that is no padding, at least 1: `b t` -> int64 `b`."""
-    positions = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-    return (positions * (ids != PAD_ID)).amax(1).clamp(min=1)
+    padding = (
+        (ids == PAD_ID).flip(1).to(torch.uint8)
+    )  # bytes: one text may be a million times as long as others
+    return ids.shape[1] - padding.argmin(1).where(padding.amin(1) == 0, ids.shape[1] - 1)
 
 
 def _rows(state: State, start: int, end: int) -> State:

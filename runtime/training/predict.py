@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mfc.runtime.models import reset_state
+from mfc.runtime.modes import evaluating
 from mfc.runtime.training.metrics import metric_names, metric_value
 
 
@@ -95,20 +94,6 @@ def measure(
             for metric in metrics:
                 metric.update(pred, y)
     return {name: metric_value(name, metric) for name, metric in zip(names, metrics)}
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """A model in evaluation mode, without gradients and without a state from before; it is left as it was."""
-    training = model.training
-    model.eval()
-    reset_state(model)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-        reset_state(model)
 
 
 def _softmax(pred: torch.Tensor) -> torch.Tensor:

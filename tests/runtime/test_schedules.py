@@ -16,6 +16,7 @@ from mfc.runtime.optim.schedules import (
     lin,
     one_cycle,
     param_scheduler,
+    slanted_triangular,
     spread,
 )
 
@@ -96,6 +97,23 @@ def test_spread_is_fastais_slice(groups):
 def test_spread_by_a_factor():
     assert [spread(1e-2).at(i, 3) for i in range(3)] == pytest.approx([1e-2 / 2.6**2, 1e-2 / 2.6, 1e-2])
     assert [spread(1e-2, factor=2).at(i, 3) for i in range(3)] == pytest.approx([0.25e-2, 0.5e-2, 1e-2])
+
+
+@given(st.integers(20, 5000), st.floats(0.05, 0.9), st.floats(1, 100), st.data())
+def test_slanted_triangular_is_the_papers(steps, cut_frac, ratio, data):
+    """Howard and Ruder (2018), equation 3, for iteration t of T; the paper rounds the highest step down."""
+    cut = cut_frac * steps
+    t = data.draw(st.integers(0, steps))
+    p = t / cut if t < cut else 1 - (t - cut) / (cut * (1 / cut_frac - 1))
+    expected = 0.01 * (1 + p * (ratio - 1)) / ratio
+    values = slanted_triangular(0.01, cut_frac, ratio).values(t / steps, 0, 1)
+    assert values == {"lr": pytest.approx(expected, rel=1e-6)}
+
+
+def test_slanted_triangular_of_several_groups():
+    schedule = slanted_triangular(spread(1e-2))
+    assert schedule.values(0.1, 1, 2) == {"lr": pytest.approx(1e-2)}
+    assert schedule.values(0.1, 0, 2) == {"lr": pytest.approx(1e-2 / 2.6)}
 
 
 def test_flat():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mfc.runtime.models import carried_state, carry_on, reset_state
+from mfc.runtime.modes import carried_state, carry_on, reset_state
 from mfc.runtime.training.events import Callback
 
 
