@@ -125,7 +125,10 @@ class Run(Mapping[str, Trained]):
     statuses: Sequence[Status]
 
     def __getitem__(self, name: str) -> Trained:
-        return self.trains[name]
+        if name in self.trains:
+            return self.trains[name]
+        more = "; evaluations are in `evaluations`" if name in self.evaluations else ""
+        raise KeyError(f"nothing was trained under the name {name}: there are {', '.join(self.trains)}{more}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.trains)

@@ -19,6 +19,7 @@ from mfc.runtime.build import build
 from mfc.runtime.data.files import Listing, list_files
 from mfc.runtime.data.items import Items, list_items
 from mfc.runtime.disk import write_file
+from mfc.runtime.errors import RunError
 from mfc.runtime.text.vocab import VOCAB, read_vocab
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
     from mfc.runtime.data.sources import image_files
 
     data, placing = stage.recipe["data"], stage.placing["data"]
+    if not path.is_file():
+        raise RunError("R0103", f"can't read `{path}`: there is no such file")
     channels = data["shape"][0]
     source = image_files(path.absolute().parent, channels=channels)
     pixels = read(

@@ -187,3 +187,7 @@ def test_predict_prepares_a_file_as_in_training(folder: Path) -> None:
     prediction = run["fit"].predict(path)
     assert prediction.probabilities == pytest.approx(dict(zip(dls.vocab, expected.tolist())), abs=1e-6)
     assert prediction.label == dls.vocab[int(expected.argmax())]
+    with pytest.raises(mfc.RunError, match="there is no such file"):
+        run["fit"].predict(path.with_name("missing.png"))
+    with pytest.raises(KeyError, match="nothing was trained under the name nix: there are fit"):
+        run["nix"]
