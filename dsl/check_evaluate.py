@@ -30,12 +30,9 @@ def check_evaluation(
     named = _trains(model)
     at = fields.span("model", owner)
     infos = [info for train in named if (info := trains.train_of(train, at)) is not None]
-    if not fields["metrics"] and "predictions" not in fields.written:
-        evaluator.diagnostics.add(
-            "E0207", owner, f"the evaluate `{instance.declared.name}` has no `metrics`", "nothing is measured",
-            help="add `metrics = [accuracy()]`",
-        )  # fmt: skip
-    if not isinstance(model, Ensemble) or _go_together(evaluator, infos, at):
+    if isinstance(model, list) and (wrong := _wrong_list(model)):
+        evaluator.diagnostics.add("E0301", at, f"`model` {wrong}", "expected trains, each once")
+    if not isinstance(model, Ensemble) or _go_together(evaluator, [_data_of(trains, i) for i in infos], at):
         _check_metrics(trains, fields, infos, owner)
     if isinstance(part, Part) and part.part.partition(".")[2]:
         evaluator.diagnostics.add(
@@ -53,20 +50,34 @@ def _trains(model: Any) -> tuple[Instance, ...]:
     return tuple(train for train in several if isinstance(train, Instance))
 
 
+def _wrong_list(model: list[Any]) -> str:
+    names = [train.name for train in model if isinstance(train, Instance)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return "is an empty list" if not model else f"names `{twice}` twice" if twice else ""
+
+
+def _data_of(trains: TrainChecker, info: TrainInfo) -> DataInfo | None:
+    """The data that a train ends with, whose parts its model is evaluated on."""
+    last = info.phases[-1].fields["data"] if info.phases else None
+    return trains.data_of(last) if isinstance(last, Instance) else info.data
+
+
 def _check_metrics(trains: TrainChecker, fields: Fields, infos: list[TrainInfo], owner: Span) -> None:
     metrics = fields["metrics"]
     for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
         span = fields.item_span("metrics", position, owner)
         for info in infos:
-            if info.data is None or info.model is None:
+            data = _data_of(trains, info)
+            if data is None or info.model is None:
                 continue
-            fits = trains.fits_target(metric, span, info.data, "E0504")
-            if not fits or not trains.fits_output(metric, span, fields, info.data, info.model):
+            fits = trains.fits_target(metric, span, data, "E0504")
+            if not fits or not trains.fits_output(metric, span, fields, data, info.model):
                 break  # the others would only repeat it
 
 
-def _go_together(evaluator: Evaluator, infos: list[TrainInfo], at: Span) -> bool:
-    first, *others = [info.data for info in infos if info.data is not None] or [None]
+def _go_together(evaluator: Evaluator, datas: list[DataInfo | None], at: Span) -> bool:
+    """Whether the predictions of models for these data can be averaged; reports why not."""
+    first, *others = [data for data in datas if data is not None] or [None]
     if first is None:
         return True
     if first.target not in AVERAGED:

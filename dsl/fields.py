@@ -75,8 +75,7 @@ EVALUATE = {
         required=True,
     ),
     "data": Field(Kind("part"), "what to evaluate on; each model's validation part if left out"),
-    "metrics": Field(ListOf(Kind("metric")), "what is measured", default=[]),
-    "predictions": Field(Kind("export_format"), "where predictions are written"),
+    "metrics": Field(ListOf(Kind("metric")), "what is measured", required=True),
 }
 
 EXPORT = {

@@ -80,6 +80,8 @@ def _ensemble(*args: Any) -> Ensemble | Unknown:
         return Unknown(Kind("ensemble"))
     if len(trains) < 2 or not all(isinstance(t, Instance) and t.kind == "train" for t in trains):
         raise FunctionError("`ensemble` takes a list of two or more trains: ensemble([fit(1), fit(2)])")
+    if len(set(trains)) < len(trains):
+        raise FunctionError("`ensemble` takes each train once")
     return Ensemble(tuple(trains))
 
 

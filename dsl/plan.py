@@ -136,9 +136,7 @@ class _Planner:
         recipe: Mapping[str, Any],
         placing: Mapping[str, Any],
         inputs: Sequence[str],
-        uses: Sequence[str] = (),
     ) -> str:
-        """Adds a stage, if it is not there yet. `uses` names stages whose parts it builds again: their code counts."""
         if name not in self.stages:
             recipe = lower(recipe)
             files = sorted({node.path for node in ir.walk(recipe) if isinstance(node, ir.File)})
@@ -147,9 +145,7 @@ class _Planner:
             calls = _calls(recipe)
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)
-            built = [call for used in uses for call in _calls(self.stages[used].recipe)]
-            carrying = {CODE[k] for k in (kind, *(self.stages[used].kind for used in uses))}
-            targets = [*sorted(carrying), *sorted({call.target for call in (*calls, *built)})]
+            targets = [CODE[kind], *sorted({call.target for call in calls})]
             code = self.code_hash(targets, kind in MEASURING)
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
@@ -281,18 +277,24 @@ class _Planner:
     def evaluation(self, evaluation: EvaluationInfo) -> str:
         """The stage that measures trained models."""
         fields, name = evaluation.fields, evaluation.instance.name
-        infos = [self.checked.trains[train] for train in evaluation.trains]
-        for info in infos:
-            if evaluation.data is not None and info.fields["data"] != evaluation.data:
-                raise NotRunnable(f"evaluate `{name}` on other data than that of `{info.instance.name}`")
         if evaluation.part not in EVALUATED:
             raise NotRunnable(f"evaluate `{name}` on the part `{evaluation.part}`")
-        trained = [self.train(info)[-1] for info in infos]
-        recipe = {"trains": trained, "together": evaluation.together, "part": evaluation.part}
-        recipe |= {"metrics": fields["metrics"]}
-        held = (held for train in trained for held in self.stages[train].inputs)
-        data = [held for held in held if self.stages[held].kind != "train"]
-        return self.stage("evaluation", name, recipe, {}, list(dict.fromkeys([*trained, *data])), trained)
+        if not evaluation.trains:
+            raise NotRunnable(f"evaluate `{name}`, whose models only data decides")
+        trained = [self.stages[self.train(self.checked.trains[train])[-1]] for train in evaluation.trains]
+        for stage in trained:
+            if evaluation.data is not None and stage.recipe["data"]["name"] != evaluation.data.name:
+                raise NotRunnable(f"evaluate `{name}` on other data than that of `{stage.name}`")
+        recipe = {
+            "trains": [stage.name for stage in trained],
+            "built": [stage.recipe for stage in trained],  # what acts in evaluation alone decides no weights
+            "metrics": fields["metrics"],
+            "together": evaluation.together,
+            "part": evaluation.part,
+        }
+        held = (held for stage in trained for held in stage.inputs if self.stages[held].kind != "train")
+        inputs = list(dict.fromkeys([*recipe["trains"], *held]))
+        return self.stage("evaluation", name, recipe, {}, inputs)
 
     def weights(self, value: Any) -> Any:
         """Weights of another training come from the stage that ends it."""

@@ -183,14 +183,9 @@ class Driver:
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
             case "evaluation":
-                stages.run_evaluation(stage, self.learner, result.folder)
-
-    def learner(self, name: str) -> Learner:
-        """The learner of a training that has run: its own, or one built again."""
-        if name not in self.learners:
-            stage = self._stages[name]
-            self.learners[name] = stages.restore(stage, self.folders, self.folders[name], self.means)
-        return self.learners[name]
+                stages.run_evaluation(
+                    stage, self._stages, self.learners, self.folders, result.folder, self.means
+                )
 
     def _shows(self, name: str) -> Callable[[int, int], None]:
         """Says now and then how far a stage is."""

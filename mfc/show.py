@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ SHOWN_TOKENS = 24
 """Tokens of a batch that are shown."""
 
 CURVE_POINTS = 60
+
+NOTHING = "there is nothing to run: the spec has no train or evaluate that needs no arguments"
 
 
 def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
@@ -43,7 +46,7 @@ def show_plan(statuses: Sequence[Status], plan: ir.Plan) -> str:
     rows = [(s.stage.name, s.state, "; ".join(s.reasons)) for s in statuses]
     stale = sum(s.state != "up to date" for s in statuses)
     if not statuses:
-        return "there is nothing to run: the spec has no train"
+        return NOTHING
     said = f"{stale} of {len(statuses)} stages would run" if stale else "everything is up to date"
     return "\n".join([table(rows), said, *plan.optimised])
 
@@ -71,7 +74,7 @@ def plan_json(statuses: Sequence[Status], plan: ir.Plan) -> dict[str, Any]:
 def show_result(run: Run) -> str:
     """What was trained and evaluated, how well, and where it is."""
     if not run.statuses:
-        return "there is nothing to run: the spec has no train"
+        return NOTHING
     lines = [] if run.ran else ["everything is up to date"]
     for name, trained in run.items():
         if name == trained.stage.name:
@@ -82,19 +85,30 @@ def show_result(run: Run) -> str:
 
 
 def result_json(run: Run) -> dict[str, Any]:
-    """The stages that ran, each training's last measurements and folder, and what was evaluated."""
-    return {
-        "ran": run.ran,
-        "trained": {
-            name: {"folder": str(trained.folder), "last": trained.history[-1], "result": trained.result}
-            for name, trained in run.items()
-            if name == trained.stage.name
-        },
-        "evaluated": {
-            name: {"folder": str(e.folder), "result": e.result, "spread": e.spread, "each": e.each}
-            for name, e in run.evaluations.items()
-        },
-    }
+    """The stages that ran, each training's last measurements and folder, and what was evaluated. What is no finite
+    number is null."""
+    return _finite(
+        {
+            "ran": run.ran,
+            "trained": {
+                name: {"folder": str(trained.folder), "last": trained.history[-1], "result": trained.result}
+                for name, trained in run.items()
+                if name == trained.stage.name
+            },
+            "evaluated": {
+                name: {"folder": str(e.folder), "result": e.result, "spread": e.spread, "each": e.each}
+                for name, e in run.evaluations.items()
+            },
+        }
+    )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _evaluated(evaluation: Evaluation) -> str:

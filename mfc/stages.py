@@ -155,32 +155,52 @@ def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dic
     others than those that were measured train nothing anew: they are measured here."""
     row = read_history(folder)[-1]
     columns = [name for name in row if name not in NO_METRICS]
-    measured = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
-    asked = [(call, measured.get(json.dumps(ir.to_json(call)))) for call in stage.placing["metrics"]]
-    missing = [call for call, column in asked if column is None]
-    values: dict[str, float] = {}
-    if missing:
-        from mfc.runtime.training.predict import measure
-
-        restored = learner()
-        values = measure(restored.model, restored.dls.valid, build(missing), restored.device)
+    known = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
+    asked = stage.placing["metrics"]
+    places = [known.get(json.dumps(ir.to_json(call))) for call in asked]
     found = {name: row[name] for name in ("train_loss", "valid_loss") if row.get(name) is not None}
-    later = iter(values.items())
-    for _, column in asked:
-        name, value = (column, row[column]) if column is not None else next(later)
-        found[name] = value
-    return found
+    if None not in places:
+        return found | {column: row[column] for column in places if column is not None}
+    from mfc.runtime.training.metrics import metric_names
+    from mfc.runtime.training.predict import measure
+
+    metrics = build(asked)
+    restored = learner()
+    missing = [metric for metric, column in zip(metrics, places) if column is None]
+    later = iter(measure(restored.model, restored.dls.valid, missing, restored.device).values())
+    values = (next(later) if column is None else row[column] for column in places)
+    return found | dict(zip(metric_names(metrics), values))
 
 
-def run_evaluation(stage: ir.Stage, learner: Callable[[str], Learner], out: Path) -> None:
-    """Measures trained models: each for itself, or all of them together."""
-    from mfc.runtime.training.evaluation import measure_each, measure_together
+def run_evaluation(
+    stage: ir.Stage,
+    trains: Mapping[str, ir.Stage],
+    trained: Mapping[str, Learner],
+    inputs: Folders,
+    out: Path,
+    means: Means,
+) -> None:
+    """Measures trained models, one after the other: each for itself, or what they say together. Those that were not
+    just `trained` are built again."""
+    from mfc.runtime.training.evaluation import mean_and_spread, measured, said, together
 
     recipe = stage.recipe
-    learners = {name: learner(name) for name in recipe["trains"]}
-    metrics = located(stage, recipe["metrics"])
-    measured = (measure_together if recipe["together"] else measure_each)(learners, metrics, recipe["part"])
-    write_file(out / EVALUATION, json.dumps(measured, indent=1).encode())
+    metrics, part, whole = located(stage, recipe["metrics"]), recipe["part"], recipe["together"]
+    found: dict[str, Any] = {}
+    for name in recipe["trains"]:
+        learner = trained.get(name) or restore(trains[name], inputs, inputs[name], means)
+        try:
+            found[name] = said(learner, part) if whole else measured(learner, metrics, part)
+        finally:
+            learner.dls.close()
+    if whole:
+        result, each = together(found, metrics)
+        spread: dict[str, float] = {}
+    else:
+        each = found
+        result, spread = mean_and_spread(list(each.values()))
+    report = {"result": result, "spread": spread, "each": each}
+    write_file(out / EVALUATION, json.dumps(report, indent=1).encode())
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ when they are asked for, so that a table need not fit into memory.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import os
@@ -70,6 +71,8 @@ class text_table:
         self.file = Path(os.path.abspath(os.path.expanduser(file)))
         self.text = [text] if isinstance(text, str) else text
         self.encoding, self.errors = checked_encoding(encoding), errors
+        if codecs.lookup(encoding).name == "utf-8-sig":  # a byte order mark is left out in any case
+            self.encoding = encoding = "utf-8"
         if "\n".encode(encoding) != b"\n":
             raise RunError(
                 "R0110",

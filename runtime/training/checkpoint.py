@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,19 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
 
 FORMAT = 1
-EVERY = 300.0
-"""Seconds after a checkpoint when the next one is written within the epoch,"""
+EVERY, LAST = 300.0, 30.0
+"""Seconds after a checkpoint when the next one is written within the epoch, and before validation;"""
 SHARE = 50
-"""or more, if a checkpoint takes more than this part of the time between two of them."""
+"""or more, so many times the seconds that writing one takes."""
 
 
 class Checkpoint(Callback):
     """Keeps the state in the Learner's folder, the last one only, together with the `environment` that it came from:
-    after every epoch, within an epoch every few minutes, and when SIGINT or SIGTERM asks for an end.
+    after every epoch; within an epoch every few minutes, before validation, and when SIGINT or SIGTERM asks for an end
+    of training; and where a callback ends the fit within an epoch.
 
-    Within an epoch only between two steps: of gradients that are still gathered nothing would be kept.
+    Within an epoch only between two steps, as of gathered gradients nothing would be kept, and not where another
+    callback is ending a part of the training.
     """
 
     order = -100  # the last at after_batch and after_epoch: all other callbacks have updated themselves
@@ -45,27 +48,32 @@ class Checkpoint(Callback):
         self.environment = dict(environment)
 
     def before_fit(self) -> None:
-        self.due = time.monotonic() + EVERY
+        self.ended, self.took = time.monotonic(), 0.0
+        self.kept = replace(self.learner.done)
 
     def after_batch(self) -> None:
         learner = self.learner
-        asked = learner.interrupts.received is not None
-        if learner.training and (asked or time.monotonic() >= self.due) and not self._gathering():
+        if not learner.training or learner.pending is not None:
+            return
+        pause = LAST if learner.batch + 1 == len(learner.dls.train) else EVERY
+        due = time.monotonic() - self.ended >= max(pause, SHARE * self.took)
+        if (due or learner.interrupts.received is not None) and not learner.gathering:
             self._save()
 
     def after_epoch(self) -> None:
         self._save()
+
+    def after_fit(self) -> None:
+        if self.learner.done != self.kept:
+            self._save()
 
     def _save(self) -> None:
         learner, start = self.learner, time.monotonic()
         assert learner.folder is not None
         state = learner.state_dict() | {"environment": self.environment}
         save(learner.folder, state, learner.done.epochs, learner.done.batches)
-        end = time.monotonic()
-        self.due = end + max(EVERY, SHARE * (end - start))
-
-    def _gathering(self) -> bool:
-        return any(parameter.grad is not None for group in self.learner.groups for parameter in group)
+        self.kept, self.ended = replace(learner.done), time.monotonic()
+        self.took = self.ended - start
 
 
 def save(folder: Path, state: Mapping[str, Any], epochs: int, batches: int = 0) -> Path:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,46 +12,58 @@ from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.metrics import metric_names, metric_value
 from mfc.runtime.training.predict import Predictions, measure
 
-Measured = dict[str, Any]
-"""`result`: each metric by its name; of several models the mean. `spread`: the standard deviation over several models.
-`each`: the metrics of each model by its name."""
+
+class Said(NamedTuple):
+    """What a model says of the items of its part: their paths in the order of `predictions`, and its loss."""
+
+    paths: list[str]
+    predictions: Predictions
+    loss: Any
 
 
-def measure_each(learners: Mapping[str, Learner], metrics: Sequence[Any], part: str) -> Measured:
-    """The metrics of each model on a part of its own data, their mean and their spread over the models."""
-    each = {n: measure(lrn.model, loader(lrn, part), metrics, lrn.device) for n, lrn in learners.items()}
-    rows = [list(values) for values in zip(*(measured.values() for measured in each.values()))]
-    names = metric_names(metrics)
-    spread = dict(zip(names, map(statistics.stdev, rows))) if len(each) > 1 else {}
-    return {"result": dict(zip(names, map(statistics.fmean, rows))), "spread": spread, "each": each}
+def measured(learner: Learner, metrics: Sequence[Any], part: str) -> dict[str, float]:
+    """The metrics of a model on a part of its own data, by their names."""
+    return measure(learner.model, loader(learner, part), metrics, learner.device)
 
 
-def measure_together(learners: Mapping[str, Learner], metrics: Sequence[Any], part: str) -> Measured:
-    """The metrics of the models' averaged predictions, beside those of each model for itself.
-
-    Raises RunError R0213 where the models do not predict the same of the same items.
-    """
-    found = {name: learner.get_preds(loader(learner, part)) for name, learner in learners.items()}
-    paths = {n: [lrn.dls.items.paths[i] for i in found[n].items.tolist()] for n, lrn in learners.items()}
-    leading, *others = learners
-    for name in others:
-        _must_agree(name, paths[name], found[name], paths[leading], found[leading])
-    loss, first = learners[leading].loss_func, found[leading]
-    alike = {leading: first.probabilities}  # in one order of the items
-    for name in others:
-        place = {path: row for row, path in enumerate(paths[name])}
-        alike[name] = found[name].probabilities[[place[path] for path in paths[leading]]]
-    averaged = torch.stack([*alike.values()]).mean(0)
-    each, result = (
-        [_measured(metrics, _scores(loss, p, first.vocab), first.targets) for p in probabilities]
-        for probabilities in (alike.values(), [averaged])
-    )
-    return {"result": result[0], "spread": {}, "each": dict(zip(learners, each))}
+def said(learner: Learner, part: str) -> Said:
+    """What a model says of a part of its own data."""
+    found = learner.get_preds(loader(learner, part))
+    return Said([learner.dls.items.paths[i] for i in found.items.tolist()], found, learner.loss_func)
 
 
 def loader(learner: Learner, part: str) -> Any:
     """The batches of a part in evaluation form."""
     return learner.dls.valid if part == "valid" else learner.dls.evaluation(part)
+
+
+def mean_and_spread(each: Sequence[Mapping[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Of several models' metrics the means, and the standard deviations where there are several."""
+    values = {name: torch.tensor([one[name] for one in each], dtype=torch.float64) for name in each[0]}
+    spread = {name: of.std().item() for name, of in values.items()} if len(each) > 1 else {}
+    return {name: of.mean().item() for name, of in values.items()}, spread
+
+
+def together(
+    models: Mapping[str, Said], metrics: Sequence[Any]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The metrics of the models' averaged predictions, and those of each model for itself.
+
+    Raises RunError R0213 where the models do not predict the same of the same items.
+    """
+    (leading, first), *others = models.items()
+    alike = {leading: first.predictions.probabilities}  # in one order of the items
+    for name, other in others:
+        _must_agree(name, other, first)
+        place = {path: row for row, path in enumerate(other.paths)}
+        alike[name] = other.predictions.probabilities[[place[path] for path in first.paths]]
+    targets, vocab = first.predictions.targets, first.predictions.vocab
+    each = {
+        name: _measured(metrics, _scores(first.loss, probabilities, vocab), targets)
+        for name, probabilities in alike.items()
+    }
+    averaged = torch.stack([*alike.values()]).mean(0)
+    return _measured(metrics, _scores(first.loss, averaged, vocab), targets), each
 
 
 def _measured(metrics: Sequence[Any], pred: torch.Tensor, target: torch.Tensor | None) -> dict[str, float]:
@@ -76,13 +87,12 @@ def _scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> tor
     return probabilities.log() if vocab else probabilities
 
 
-def _must_agree(
-    name: str, paths: list[str], found: Predictions, first_paths: list[str], first: Predictions
-) -> None:
+def _must_agree(name: str, other: Said, first: Said) -> None:
     """Raises R0213 unless a model predicts the same classes of the same items as the first one."""
-    theirs, ours = (dict(zip(p, f.targets.tolist())) for p, f in ((first_paths, first), (paths, found)))  # type: ignore[union-attr]
-    if list(found.vocab) != list(first.vocab):
-        classes = [", ".join(map(str, f.vocab)) for f in (found, first)]
+    vocabs = [list(map(str, each.predictions.vocab)) for each in (other, first)]
+    ours, theirs = (_targets(each) for each in (other, first))
+    if vocabs[0] != vocabs[1]:
+        classes = [", ".join(vocab) for vocab in vocabs]
         message = f"`{name}` tells {classes[0]} apart, the first model of the ensemble {classes[1]}"
     elif alone := sorted(ours.keys() ^ theirs.keys()):
         counts = f"{len(ours):,} items, the first model of the ensemble on {len(theirs):,}"
@@ -92,3 +102,8 @@ def _must_agree(
     else:
         return
     raise RunError("R0213", message, help="give their data blocks the same source, split and label")
+
+
+def _targets(said: Said) -> dict[str, Any]:
+    assert said.predictions.targets is not None
+    return dict(zip(said.paths, said.predictions.targets.tolist()))

@@ -98,11 +98,12 @@ class Callback:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the callback must remember for a resumed run to go on as if it had not stopped: numbers,
-        strings, lists, dicts and tensors. Asked for in `after_epoch`."""
+        strings, lists, dicts and tensors. Asked for at the end of an epoch, of a fit, and of any training batch."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes back what `state_dict` gave. A resumed run calls it after `before_fit`."""
+        """Takes back what `state_dict` gave. A resumed run calls it after `before_fit`, and where it goes on within an
+        epoch once more after `before_train`."""
 
     def before_fit(self) -> None: ...
     def after_fit(self) -> None: ...

@@ -116,6 +116,7 @@ class Learner:
         self.items: Any = None
         self.pred: Any = None
         self.loss: Any = None
+        self.pending: Cancel | None = None  # raised in an `after_` event whose other hooks are being called
         self.interrupts = Interrupts()
         self._saved: dict[str, Any] = {}  # state that the next fit takes back
         self._trainable = {id(p) for p in model.parameters() if p.requires_grad}
@@ -132,10 +133,14 @@ class Learner:
 
     def _fit(self) -> None:
         self._restore()
-        while not self.done.phase_over:
-            self.epoch = self.done.epochs
-            self._reseed("epoch", self.epoch)
-            self._around("epoch", self._epoch, CancelEpoch)
+        try:
+            while not self.done.phase_over:
+                self.epoch = self.done.epochs
+                self._reseed("epoch", self.epoch)
+                self._around("epoch", self._epoch, CancelEpoch)
+        except CancelFit:
+            self.done.phase_over, self.done.batches = True, 0
+            raise
 
     def _epoch(self) -> None:
         self.training = self.model.train().training
@@ -151,7 +156,7 @@ class Learner:
             self.batch, (self.x, self.y, self.items) = number, batch
             self._reseed("step", self.epoch, self.batch)
             self._around("batch", self._train_batch, CancelBatch)
-            if self.interrupts.received:
+            if self.interrupts.received and not self.gathering:
                 raise self._interrupted()
 
     @torch.no_grad()
@@ -204,20 +209,22 @@ class Learner:
                 raise _callback_failed(hook, event, error) from error
 
     def _call_after(self, event: str) -> None:
-        """Calls every hook of the event; the cancel of the widest reach among those raised comes last."""
-        widest: Cancel | None = None
+        """Calls every hook of the event; the cancel of the widest reach among those raised comes last, and is
+        `pending` until then."""
+        self.pending = None
         for hook in self._hooks[event]:
             try:
                 hook()
             except Cancel as cancel:
-                widest = cancel if widest is None or cancel.reach > widest.reach else widest
+                if self.pending is None or cancel.reach > self.pending.reach:
+                    self.pending = cancel
                 self.done.phase_over |= isinstance(cancel, CancelFit) and event == "after_epoch"
             except RunError:
                 raise
             except Exception as error:
                 raise _callback_failed(hook, event, error) from error
-        if widest is not None:
-            raise widest
+        if self.pending is not None:
+            raise self.pending
 
     def add(self, *callbacks: Any) -> None:
         """Adds callbacks for all phases; an event method that is none raises R0203."""
@@ -228,6 +235,11 @@ class Learner:
         self._hooks = {event: hooks(self.callbacks, event) for event in EVENTS}
         self._hooks["after_batch"].insert(0, self._count_batch)
         self._hooks["after_epoch"].insert(0, self._count_epoch)
+
+    @property
+    def gathering(self) -> bool:
+        """Whether there are gradients that wait for their step."""
+        return any(parameter.grad is not None for group in self.groups for parameter in group)
 
     def _count_batch(self) -> None:
         """The first thing after a batch, so that state taken in `after_batch` counts it as finished."""
@@ -258,7 +270,8 @@ class Learner:
         Raises:
             RunError: R0202 without training batches, R0204 where a callback fails, R0205 for a cancel outside
                 its part, R0206 and R0210 for a wrong `freeze_to`, R0404 out of memory, and callbacks' own.
-            RunInterrupted: at the end of the batch in which SIGINT or SIGTERM came.
+            RunInterrupted: at the end of the batch in which SIGINT or SIGTERM came, or of the step if gradients of
+                several batches are gathered for one.
         """
         if self.done.phase >= len(phases):
             message = f"the checkpoint is of phase {self.done.phase + 1}, but the training has {len(phases)}"

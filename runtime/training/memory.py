@@ -7,8 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for them, from glibc's malloc.h
-KEEP, USUAL = (2**31 - 1, 2**30), (2**26, 2**25)  # bytes; the usual ones are where glibc's own adjusting ends
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # mallopt's names for them, from glibc's malloc.h
 
 
 @contextmanager
@@ -22,14 +21,13 @@ def freed_memory_kept() -> Iterator[None]:
         yield
         return
     libc = ctypes.CDLL(None)
-    _set(libc, KEEP)
+    if not libc.mallopt(MMAP_THRESHOLD, 2**30):  # older ones refuse so much
+        libc.mallopt(MMAP_MAX, 0)
+    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
-    finally:
-        _set(libc, USUAL)
+    finally:  # to where glibc's own adjusting ends
+        libc.mallopt(MMAP_THRESHOLD, 2**25)
+        libc.mallopt(MMAP_MAX, 2**16)
+        libc.mallopt(TRIM_THRESHOLD, 2**26)
         libc.malloc_trim(0)
-
-
-def _set(libc: ctypes.CDLL, thresholds: tuple[int, int]) -> None:
-    for name, value in zip((TRIM_THRESHOLD, MMAP_THRESHOLD), thresholds):
-        libc.mallopt(name, value)

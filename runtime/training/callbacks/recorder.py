@@ -93,7 +93,7 @@ class Recorder(Callback):
         """The losses of the epoch that is going on, and how long it took up to now."""
         if not self.learner.done.batches:
             return {}
-        self.train.look()
+        self._check()  # a state that led to no number is not worth keeping
         losses = torch.tensor(self.train.values, dtype=torch.float64)
         sizes = torch.tensor(self.train.sizes)
         return {"losses": losses, "sizes": sizes, "seconds": time.perf_counter() - self.start}

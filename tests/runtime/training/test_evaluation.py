@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score
 from torch import nn
 
 from mfc.runtime.errors import RunError
-from mfc.runtime.training.evaluation import measure_each, measure_together
+from mfc.runtime.training import evaluation
+from mfc.runtime.training.evaluation import mean_and_spread, measured
 from mfc.runtime.training.losses import bce, cross_entropy, mse
 from mfc.runtime.training.metrics import accuracy, mae
 from tests.runtime.training.standins import Loader, Loaders, learner, loaders
@@ -33,16 +36,22 @@ def models(loss: Any, outputs: int = 3, count: int = 3) -> dict[str, Any]:
     return found
 
 
+def together(learners: dict[str, Any], metrics: list[Any]) -> Any:
+    return evaluation.together({n: evaluation.said(lrn, "valid") for n, lrn in learners.items()}, metrics)
+
+
 def test_each_with_mean_and_spread():
     learners = models(cross_entropy())
-    measured = measure_each(learners, [accuracy()], "valid")
+    each = [measured(learner, [accuracy()], "valid") for learner in learners.values()]
     x, y = learners["fit(0)"].dls.valid.x, learners["fit(0)"].dls.valid.y
     expected = [accuracy_score(y, lrn.model(x).argmax(1)) for lrn in learners.values()]
-    assert [m["accuracy"] for m in measured["each"].values()] == pytest.approx(expected)
-    assert measured["result"]["accuracy"] == pytest.approx(sum(expected) / 3)
-    assert measured["spread"]["accuracy"] == pytest.approx(torch.tensor(expected).std().item())
-    one = measure_each({"fit(0)": learners["fit(0)"]}, [accuracy()], "valid")
-    assert one["spread"] == {} and one["result"] == one["each"]["fit(0)"]
+    assert [one["accuracy"] for one in each] == pytest.approx(expected)
+    mean, spread = mean_and_spread(each)
+    assert mean["accuracy"] == pytest.approx(sum(expected) / 3)
+    assert spread["accuracy"] == pytest.approx(np.std(expected, ddof=1))
+    assert mean_and_spread(each[:1]) == (each[0], {})
+    mean, spread = mean_and_spread([{"p": math.inf}, {"p": 2.0}])
+    assert mean["p"] == math.inf and math.isnan(spread["p"])
 
 
 @pytest.mark.parametrize("loss", [cross_entropy(), bce()], ids=["softmax", "sigmoid"])
@@ -56,12 +65,11 @@ def test_together_averages_probabilities(loss):
         items = SimpleNamespace(paths=[PATHS[i] for i in turned_items])
 
     learners["fit(1)"].dls = Turned(turned, turned, learners["fit(0)"].dls.vocab)
-    measured = measure_together(learners, [accuracy()], "valid")
+    result, each = together(learners, [accuracy()])
     mean = torch.stack([loss.activation(lrn.model(data.x)) for lrn in learners.values()]).mean(0)
-    assert measured["result"]["accuracy"] == pytest.approx(accuracy_score(data.y, mean.argmax(1)))
-    alone = measure_each(models(loss), [accuracy()], "valid")
-    for name, values in alone["each"].items():
-        assert measured["each"][name] == pytest.approx(values)
+    assert result["accuracy"] == pytest.approx(accuracy_score(data.y, mean.argmax(1)))
+    for name, alone in models(loss).items():
+        assert each[name] == pytest.approx(measured(alone, [accuracy()], "valid"))
 
 
 def test_together_averages_values():
@@ -70,10 +78,10 @@ def test_together_averages_values():
         data = loaders()
         valid = Loader(data.valid.x, data.valid.y.float(), 8)
         lrn.dls = with_paths(Loaders(valid, valid, []))
-    measured = measure_together(learners, [mae()], "valid")
+    result, _ = together(learners, [mae()])
     x, y = learners["fit(0)"].dls.valid.x, learners["fit(0)"].dls.valid.y
     mean = torch.stack([lrn.model(x)[:, 0] for lrn in learners.values()]).mean(0)
-    assert measured["result"]["mae"] == pytest.approx((mean - y).abs().mean().item(), rel=1e-5)
+    assert result["mae"] == pytest.approx((mean - y).abs().mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", [cross_entropy(), bce(), mse()])
@@ -96,7 +104,7 @@ def test_models_that_do_not_predict_the_same(change, said):
     learners = models(cross_entropy())
     change(learners["fit(1)"].dls)
     with pytest.raises(RunError, match=said) as caught:
-        measure_together(learners, [accuracy()], "valid")
+        together(learners, [accuracy()])
     assert caught.value.code == "R0213"
 
 
@@ -105,7 +113,7 @@ def test_a_loss_that_does_not_say_what_scores_mean():
         scores = None  # type: ignore[assignment]
 
     with pytest.raises(RunError, match="`Own` does not say"):
-        measure_together(models(Own()), [accuracy()], "valid")
+        together(models(Own()), [accuracy()])
 
 
 def test_what_a_metric_gives_is_one_number():
@@ -114,4 +122,4 @@ def test_what_a_metric_gives_is_one_number():
             return torch.zeros(3)
 
     with pytest.raises(RunError, match="gives Tensor, not one number"):
-        measure_each(models(cross_entropy()), [Several()], "valid")
+        measured(models(cross_entropy())["fit(0)"], [Several()], "valid")

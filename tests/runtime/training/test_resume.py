@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.training import checkpoint
+from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.events import Callback, CancelFit, CancelStep
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
@@ -191,6 +193,48 @@ def test_no_checkpoint_is_written_while_gradients_are_gathered(tmp_path):
     with patch.multiple(checkpoint, EVERY=0, SHARE=0):
         train(tmp_path, Gather(), Look(), plan=[Phase(1, Triangle(0.1))])
     assert written == [2, 2, 4]
+
+
+def test_a_signal_while_gradients_are_gathered_stops_after_their_step(tmp_path):
+    class Gather(Callback):
+        def before_step(self) -> None:
+            if self.learner.batch != 3:
+                raise CancelStep
+
+    with pytest.raises(RunInterrupted, match="in epoch 3, batch 4; the checkpoint after batch 4 of epoch 3"):
+        train(tmp_path, Gather(), Send(signal.SIGINT))
+
+
+def test_a_cancel_is_no_less_one_when_a_checkpoint_was_due(tmp_path):
+    class Enough(Callback):
+        def after_batch(self) -> None:
+            if (self.learner.epoch, self.learner.batch) == (2, 1):
+                raise CancelFit
+
+    plan = [Phase(EPOCHS, Triangle())]
+    whole = train(tmp_path / "whole", Enough(), plan=plan)
+    with patch.multiple(checkpoint, EVERY=0, SHARE=0), pytest.raises(RunInterrupted):
+        train(tmp_path / "stopped", Enough(), Send(signal.SIGINT), plan=plan)
+    stopped = train(tmp_path / "stopped", Enough(), plan=plan)
+    assert stopped.done.epochs == 2 and weights(stopped.model) == weights(whole.model)
+    # the next phase goes on from there
+    train(tmp_path / "next", plan=plan, previous=tmp_path / "stopped")
+
+
+def test_a_state_that_led_to_no_number_is_not_kept(tmp_path):
+    class Spoil(Callback):
+        """Makes a loss no number after it was looked at, as it is on a device whose losses are looked at later."""
+
+        def after_loss(self) -> None:
+            if (self.learner.epoch, self.learner.batch, self.learner.training) == (1, 2, True):
+                recorder = next(c for c in self.learner.callbacks if isinstance(c, Recorder))
+                recorder.train.values[-1] = math.nan
+                recorder.checked -= 1
+
+    with patch.multiple(checkpoint, EVERY=0, SHARE=0), pytest.raises(RunError, match="the loss is NaN"):
+        train(tmp_path, Spoil())
+    found = checkpoint.latest(tmp_path)
+    assert found is not None and checkpoint.place(found) == (1, 2)
 
 
 def test_killed_twice_and_after_the_end(uninterrupted, tmp_path):
