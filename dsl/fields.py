@@ -74,7 +74,9 @@ EVALUATE = {
         "what was trained: one, a list of several, or an `ensemble` of them",
         required=True,
     ),
-    "data": Field(Kind("part"), "what to evaluate on; each model's validation part if left out"),
+    "data": Field(
+        Kind("part"), "such as `pets.train`, what to evaluate on; each model's validation part if left out"
+    ),
     "metrics": Field(ListOf(Kind("metric")), "what is measured", required=True),
 }
 

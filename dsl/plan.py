@@ -287,7 +287,8 @@ class _Planner:
                 raise NotRunnable(f"evaluate `{name}` on other data than that of `{stage.name}`")
         recipe = {
             "trains": [stage.name for stage in trained],
-            "built": [stage.recipe for stage in trained],  # what acts in evaluation alone decides no weights
+            # what acts in evaluation alone decides no weights
+            "built": {stage.name: stage.recipe for stage in trained},
             "metrics": fields["metrics"],
             "together": evaluation.together,
             "part": evaluation.part,

@@ -69,7 +69,7 @@ class Trained:
         """What the model says of one item, prepared as the validation items were: an image by its path, a text by
         itself."""
         if "tokenizer" in self.stage.placing["data"]:
-            return texts.predict(self.stage, self.inputs, self.learner, str(item))
+            return texts.predict(self.stage, self.inputs, self.learner, item)
         return stages.predict(self.stage, self.learner, Path(item))
 
     def attention(self, text: str, label: str | None = None) -> list[tuple[str, float]]:

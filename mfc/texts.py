@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from mfc.runtime.training.predict import Prediction
 
 
-def predict(stage: ir.Stage, inputs: Folders, learner: Learner, text: str) -> Prediction:
-    """What a trained classifier says of a text, cut into tokens by the tokenizer that it was trained with."""
+def predict(stage: ir.Stage, inputs: Folders, learner: Learner, text: str | Path) -> Prediction:
+    """What a trained classifier says of a text, cut into tokens by the tokenizer that it was trained with. Raises
+    RunError R0503 for what is no text."""
     _must_be(stage, classifier=True)
+    if not isinstance(text, str):
+        raise RunError("R0503", f"a text is predicted from a string, not from {type(text).__name__}")
     return learner.predict(_ids(stage, inputs, text)[1])
 
 
@@ -50,6 +53,12 @@ def generate(stage: ir.Stage, inputs: Folders, learner: Learner, prompt: str, **
     from mfc.runtime.text.language_model import language_model
 
     _must_be(stage, classifier=False)
+    for name, least in (("count", 0), ("top_k", 1)):
+        if options[name] is not None and options[name] < least:
+            raise RunError("R0503", f"`{name}` is {options[name]}, and {least} is the least")
+    if options["temperature"] <= 0:
+        help = "a low one such as 0.1 takes nearly always the likeliest token, as does `top_k = 1`"
+        raise RunError("R0503", f"`temperature` is {options['temperature']}, not above 0", help=help)
     if not isinstance(learner.model, language_model):
         message = "texts are made up by the model `language_model`, and this is another one"
         raise RunError("R0503", message, help="train `language_model(...)`")

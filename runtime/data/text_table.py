@@ -196,17 +196,15 @@ class text_table:
         """The rows of a file from where it stands, without empty lines."""
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # by default texts are cut off at 131,072
         lines = _Lines(file, self)
-        rows = csv.reader(lines, delimiter=self.delimiter)
+        rows = csv.reader(lines, delimiter=self.delimiter, strict=True)
         while True:
             start, line = lines.end, lines.number + 1
             try:
                 fields = next(rows, None)
             except csv.Error as error:
-                raise self._broken(line, str(error)) from error
+                raise self._broken(line, _why(error)) from error
             if fields is None:
                 return
-            if lines.ended:  # the reader asked for more lines than there are: in the midst of a field
-                raise self._broken(line, "the last field's closing quote is missing")
             if fields:
                 yield Row(start, line, fields)
 
@@ -243,7 +241,7 @@ class _Lines:
 
     def __init__(self, file: BinaryIO, table: text_table) -> None:
         self.file, self.table = file, table
-        self.end, self.number, self.ended = file.tell(), 0, False
+        self.end, self.number = file.tell(), 0
 
     def __iter__(self) -> Iterator[str]:
         encoding, errors = self.table.encoding, self.table.errors
@@ -259,7 +257,6 @@ class _Lines:
                 self.end += len(line)
                 self.number += 1
                 yield text
-        self.ended = True
 
     def _undecodable(self, line: bytes, error: UnicodeDecodeError) -> RunError:
         return RunError(
@@ -268,3 +265,11 @@ class _Lines:
             f"{error.start:,} is 0x{line[error.start]:02x}, {error.reason}",
             help='name the right `encoding`, or go on without such bytes with `errors = "replace"`',
         )
+
+
+def _why(error: csv.Error) -> str:
+    """What Python's reader of tables means."""
+    said = str(error)
+    if said == "unexpected end of data":
+        return "the last field's closing quote is missing"
+    return "a quote within a field is not doubled" if "expected after" in said else said

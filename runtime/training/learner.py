@@ -332,7 +332,8 @@ class Learner:
         return error
 
     def _interrupted(self) -> RunInterrupted:
-        where = f"epoch {self.epoch + 1}, batch {self.batch + 1}"
+        part = "" if self.training else "validation "
+        where = f"epoch {self.epoch + 1}, {part}batch {self.batch + 1}"
         return RunInterrupted(f"{self.interrupts.received} stopped the training in {where}")
 
     # ── use ─────────────────────────────────────────────────────────────────────────────────────────────

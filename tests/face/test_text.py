@@ -157,6 +157,11 @@ def test_a_language_model_goes_on_with_a_text(run: mfc.Run) -> None:
         run["classify"].generate("The film")
     with pytest.raises(mfc.RunError, match="no classifier"):
         run["pretrain"].predict("The film")
+    for wrong in ({"temperature": 0}, {"top_k": 0}, {"count": -1}):
+        with pytest.raises(mfc.RunError, match=f"`{next(iter(wrong))}` is "):
+            run["pretrain"].generate("The film", **wrong)
+    with pytest.raises(mfc.RunError, match="not from list"):
+        run["classify"].predict(["The film"])  # type: ignore[arg-type]
 
 
 def test_a_model_that_reads_backwards(folder: Path) -> None:

@@ -257,6 +257,11 @@ WRONG = {
         {},
         "error[R0135]: the row in line 3 of `FILE` can't be read: the last field's closing quote is missing\n",
     ),
+    "a quote that is not doubled": (
+        'text,a\nx,y\n"I "lived" it",b\nx,y\n',
+        {},
+        "error[R0135]: the row in line 3 of `FILE` can't be read: a quote within a field is not doubled\n",
+    ),
     "nothing": ("\n", {}, "error[R0136]: `FILE` is empty\n"),
     "only a header": ("text,a\n", {}, "error[R0136]: `FILE` has no rows, only the names of columns"),
     "no text": (
