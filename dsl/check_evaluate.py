@@ -7,6 +7,7 @@ from typing import Any
 
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_train import ONE_EACH, TrainChecker
+from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
@@ -32,17 +33,16 @@ def check_evaluation(
     infos = [info for train in named if (info := trains.train_of(train, at)) is not None]
     if isinstance(model, list) and (wrong := _wrong_list(model)):
         evaluator.diagnostics.add("E0301", at, f"`model` {wrong}", "expected trains, each once")
-    if not isinstance(model, Ensemble) or _go_together(evaluator, [_data_of(trains, i) for i in infos], at):
-        _check_metrics(trains, fields, infos, owner)
+    known = [(data, info.model) for info in infos if (data := _data_of(trains, info)) is not None]
+    if not isinstance(model, Ensemble) or _go_together(evaluator, [data for data, _ in known], at):
+        _check_metrics(trains, fields, known, owner)
     if isinstance(part, Part) and part.part.partition(".")[2]:
         evaluator.diagnostics.add(
             "E0301", fields.span("data", owner), f"`{part.part}` is a fact of a part, and no data to evaluate on",
             "not a part", help=f"write `.{part.part.partition('.')[0]}`",
         )  # fmt: skip
-    known = isinstance(part, Part)
-    return EvaluationInfo(
-        instance, fields, named, isinstance(model, Ensemble), part.data if known else None, part.part if known else "valid"
-    )  # fmt: skip
+    on = (part.data, part.part) if isinstance(part, Part) else (None, "valid")
+    return EvaluationInfo(instance, fields, named, isinstance(model, Ensemble), *on)
 
 
 def _trains(model: Any) -> tuple[Instance, ...]:
@@ -62,37 +62,37 @@ def _data_of(trains: TrainChecker, info: TrainInfo) -> DataInfo | None:
     return trains.data_of(last) if isinstance(last, Instance) else info.data
 
 
-def _check_metrics(trains: TrainChecker, fields: Fields, infos: list[TrainInfo], owner: Span) -> None:
+def _check_metrics(
+    trains: TrainChecker, fields: Fields, known: list[tuple[DataInfo, Elaborated | None]], owner: Span
+) -> None:
     metrics = fields["metrics"]
     for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
         span = fields.item_span("metrics", position, owner)
-        for info in infos:
-            data = _data_of(trains, info)
-            if data is None or info.model is None:
+        for data, model in known:
+            if model is None:
                 continue
             fits = trains.fits_target(metric, span, data, "E0504")
-            if not fits or not trains.fits_output(metric, span, fields, data, info.model):
+            if not fits or not trains.fits_output(metric, span, fields, data, model):
                 break  # the others would only repeat it
 
 
-def _go_together(evaluator: Evaluator, datas: list[DataInfo | None], at: Span) -> bool:
+def _go_together(evaluator: Evaluator, datas: list[DataInfo], at: Span) -> bool:
     """Whether the predictions of models for these data can be averaged; reports why not."""
-    first, *others = [data for data in datas if data is not None] or [None]
-    if first is None:
+    if not datas:
         return True
+    first, *others = datas
     if first.target not in AVERAGED:
         evaluator.diagnostics.add(
             "E0514", at, f"an ensemble averages answers for whole items, and `{first.instance.name}` has {first.target}",
             "can't be averaged", help="give the models as a list: `model = [a, b]` measures each",
         )  # fmt: skip
         return False
-    for other in others:
-        if other is not None and (difference := _difference(first, other)):
-            evaluator.diagnostics.add(
-                "E0514", at, "the models of this ensemble answer different questions", difference,
-                help="an ensemble is of models with the same classes and the same items",
-            )  # fmt: skip
-            return False
+    if difference := next(filter(None, (_difference(first, other) for other in others)), ""):
+        evaluator.diagnostics.add(
+            "E0514", at, "the models of this ensemble answer different questions", difference,
+            help="an ensemble is of models with the same classes and the same items",
+        )  # fmt: skip
+        return False
     return True
 
 

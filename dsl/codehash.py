@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterable
+from copy import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import xxhash
@@ -60,6 +62,13 @@ class CodeIndex:
         self._table = FileCache(name, version, index_text)
         self._modules: dict[tuple[str, str], Module | None] = {}
         self._edges: dict[Node, tuple[set[Node], list[str]]] = {}
+
+    @cached_property
+    def whole(self) -> CodeIndex:
+        """The same definitions, of which none is skipped."""
+        other = copy(self)
+        other._skip, other._edges = frozenset(), {}
+        return other
 
     def hash(self, targets: Iterable[str]) -> str:
         """The hash of all definitions that `targets` can reach.

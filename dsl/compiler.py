@@ -52,8 +52,10 @@ class Compiled:
     def model(self, name: str) -> tuple[ir.Stack, Shape]:
         """The first model of that name with its layers, its files where they lie, and the shape that goes in. Raises
         KeyError."""
-        found = {declared.name: model for declared, model in reversed(self.checked.models.items())}[name]
-        return placed(found.stack, self.folder), found.into
+        for declared, model in self.checked.models.items():
+            if declared.name == name:
+                return placed(model.stack, self.folder), model.into
+        raise KeyError(name)
 
 
 def compile(

@@ -194,7 +194,7 @@ class _Planner:
         if not any(reads_column(fields[k]) for k in ("split", "label")):
             return self.stage("items", f"{name}.items", recipe, {}, (files,))
         # the digests of the items cover how the columns are read; the source counts by its code
-        recipe["columns"] = _unplaced(fields["source"], every=True)
+        recipe["columns"] = replace(fields["source"], args={})
         return self.stage("items", f"{name}.items", recipe, where, (files,))
 
     def tokenizer(self, tokenizer: TokenizerInfo) -> str:
@@ -344,12 +344,10 @@ def _draws(value: Any) -> bool:
     return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
-def _unplaced(value: Any, every: bool = False) -> Any:
-    """A source without the arguments that only say where its items lie, or without `every` argument."""
+def _unplaced(value: Any) -> Any:
+    """A source without the arguments that only say where its items lie."""
     if not isinstance(value, ComponentValue):
         return value
-    if every:
-        return replace(value, args={})
     paths = {p.name for p in value.info.parameters if takes_path(p.type)}
     return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
 

@@ -65,7 +65,6 @@ class Driver:
     learners: dict[str, Learner] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _index: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
-    _measuring: CodeIndex = field(default_factory=CodeIndex)
     _stages: dict[str, ir.Stage] = field(default_factory=dict)
     _versions: Mapping[str, str] = field(default_factory=versions)
 
@@ -120,7 +119,7 @@ class Driver:
                 raise SpecError(self.spec.diagnostics)
 
     def _code(self, targets: Iterable[str], measuring: bool) -> str:
-        return (self._measuring if measuring else self._index).hash(targets)
+        return (self._index.whole if measuring else self._index).hash(targets)
 
     def _step(self, stage: ir.Stage, execute: bool) -> Status:
         self._stages[stage.name] = stage

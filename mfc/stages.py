@@ -105,9 +105,7 @@ def run_tokenizer(
 ) -> None:
     parts = stage.recipe["parts"]
     items = [Items.load(inputs[name]) for name in stage.inputs]
-    chosen = [
-        range(len(i.paths)) if p["part"] == "all" else getattr(i, p["part"]) for i, p in zip(items, parts)
-    ]
+    chosen = [i.part(p["part"]) for i, p in zip(items, parts)]
     sources = build(stage.placing["sources"])
     texts = (s.open(i.paths[n]) for s, i, numbers in zip(sources, items, chosen) for n in numbers)
     total = sum(map(len, chosen))

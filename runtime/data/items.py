@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mfc.runtime.data.files import Listing
 from mfc.runtime.data.labels import failed, label_all
@@ -33,6 +33,10 @@ class Items:
     valid: list[int]
     targets: list[int] | list[float]
     vocab: list[str]
+
+    def part(self, name: Literal["train", "valid", "all"]) -> Sequence[int]:
+        """The ids of a part, in ascending order."""
+        return range(len(self.paths)) if name == "all" else getattr(self, name)
 
     def facts(self) -> dict[str, int | list[int]]:
         """What a spec may ask of its data: `classes` and, for each part, `count` and `class_counts`."""

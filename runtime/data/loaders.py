@@ -222,8 +222,7 @@ class DataLoaders:
 
     def evaluation(self, part: Literal["train", "valid", "all"]) -> Loader:
         """A new loader of a part in evaluation form: in order, with all items, nothing drawn at random."""
-        ids = list(range(len(self.items.paths))) if part == "all" else getattr(self.items, part)
-        return self._loader(part, ids, training=False)
+        return self._loader(part, self.items.part(part), training=False)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -234,7 +233,7 @@ class DataLoaders:
         self.train.close()
         self.valid.close()
 
-    def _loader(self, part: str, ids: list[int], training: bool) -> Loader:
+    def _loader(self, part: str, ids: Sequence[int], training: bool) -> Loader:
         ids = [i for i in ids if self.items.paths[i] not in self._broken]
         if not ids:
             raise RunError("R0106", f"the {part} part is empty: all of its images are broken")

@@ -109,8 +109,7 @@ class TextLoaders:
 
     def evaluation(self, part: Literal["train", "valid", "all"]) -> TokenLoader:
         """A new loader of a part in evaluation form: nothing drawn at random, with all of its texts."""
-        ids = list(range(len(self.items.paths))) if part == "all" else getattr(self.items, part)
-        return self.valid.over(ids, part)
+        return self.valid.over(self.items.part(part), part)
 
     def close(self) -> None:
         """Gives back the memory that the mapped files take."""

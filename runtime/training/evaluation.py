@@ -9,7 +9,7 @@ import torch
 
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.learner import Learner
-from mfc.runtime.training.metrics import metric_names, metric_value
+from mfc.runtime.training.metrics import compute_metrics
 from mfc.runtime.training.predict import Predictions, measure
 
 
@@ -58,20 +58,13 @@ def together(
         place = {path: row for row, path in enumerate(other.paths)}
         alike[name] = other.predictions.probabilities[[place[path] for path in first.paths]]
     targets, vocab = first.predictions.targets, first.predictions.vocab
-    each = {
-        name: _measured(metrics, _scores(first.loss, probabilities, vocab), targets)
-        for name, probabilities in alike.items()
-    }
+    assert targets is not None
+
+    def measured(probabilities: torch.Tensor) -> dict[str, float]:
+        return compute_metrics(metrics, [(_scores(first.loss, probabilities, vocab), targets)])
+
     averaged = torch.stack([*alike.values()]).mean(0)
-    return _measured(metrics, _scores(first.loss, averaged, vocab), targets), each
-
-
-def _measured(metrics: Sequence[Any], pred: torch.Tensor, target: torch.Tensor | None) -> dict[str, float]:
-    names = metric_names(metrics)
-    for metric in metrics:
-        metric.reset()
-        metric.update(pred, target)
-    return {name: metric_value(name, metric) for name, metric in zip(names, metrics)}
+    return measured(averaged), {name: measured(probabilities) for name, probabilities in alike.items()}
 
 
 def _scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> torch.Tensor:

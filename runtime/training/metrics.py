@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -264,6 +264,19 @@ def metric_names(metrics: Sequence[Any]) -> list[str]:
         count = sum(n.removeprefix(name).removeprefix("_").isdigit() or n == name for n in names)
         names.append(f"{name}_{count + 1}" if count else name)
     return names
+
+
+def compute_metrics(
+    metrics: Sequence[Any], batches: Iterable[tuple[torch.Tensor, torch.Tensor]]
+) -> dict[str, float]:
+    """What metrics say of batches of predictions and targets, by their names."""
+    names = metric_names(metrics)
+    for one in metrics:
+        one.reset()
+    for pred, target in batches:
+        for one in metrics:
+            one.update(pred, target)
+    return {name: metric_value(name, one) for name, one in zip(names, metrics)}
 
 
 def metric_value(name: str, metric: Any) -> float:

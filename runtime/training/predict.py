@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mfc.runtime.modes import evaluating
-from mfc.runtime.training.metrics import metric_names, metric_value
+from mfc.runtime.training.metrics import compute_metrics
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,8 @@ def measure(
     model: nn.Module, loader: Iterable[Any], metrics: Sequence[Any], device: torch.device
 ) -> dict[str, float]:
     """What metrics say of a model in evaluation mode, by their names."""
-    names = metric_names(metrics)
-    for metric in metrics:
-        metric.reset()
     with evaluating(model):
-        for x, y, _ in loader:
-            pred = model(x.to(device))
-            for metric in metrics:
-                metric.update(pred, y)
-    return {name: metric_value(name, metric) for name, metric in zip(names, metrics)}
+        return compute_metrics(metrics, ((model(x.to(device)), y) for x, y, _ in loader))
 
 
 def _softmax(pred: torch.Tensor) -> torch.Tensor:
