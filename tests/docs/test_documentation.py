@@ -29,7 +29,10 @@ def blocks(document: str, opening: str) -> list[str]:
     return [text for word, text in fenced if word == opening]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/language.md"])
+CHAPTERS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/training/*.md"))]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/language.md", *CHAPTERS])
 def test_each_spec_in_a_document_checks(document: str, tmp_path: Path) -> None:
     found = blocks(document, "mfs")
     assert found
