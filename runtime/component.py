@@ -140,9 +140,23 @@ def metric(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
     return _marks("metric", shape=shape, targets=targets)
 
 
-def initializer(component: T) -> T:
-    """Fills a fresh model's weights."""
-    return _marks("initializer")(component)
+@overload
+def initializer(component: T) -> T: ...
+@overload
+def initializer(
+    *, fills: bool = False, reads_data: bool = False, residual: bool = False
+) -> Callable[[T], T]: ...
+def initializer(
+    component: Any = None, *, fills: bool = False, reads_data: bool = False, residual: bool = False
+) -> Any:
+    """Gives a fresh model its first weights: `initialize(model, stream)`.
+
+    One that `fills` draws all weights anew, whatever they were. One that `reads_data` is called with batches of
+    training inputs too, `initialize(model, stream, batches)`, on the device of the run and as a stage of its own;
+    what it returns is kept as its report, a list of JSON objects. One that is `residual` needs branches that end in
+    `add(...)`."""
+    mark = _marks("initializer", fills=fills, reads_data=reads_data, residual=residual)
+    return mark if component is None else mark(component)
 
 
 def optimizer(component: T) -> T:

@@ -53,7 +53,7 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
             yield name, weight
 
 
-@initializer
+@initializer(fills=True)
 class kaiming(_Filling):
     """Keeps the variance of activations through rectifiers: variance 2 / fan_in (He et al., 2015).
 
@@ -72,7 +72,7 @@ class kaiming(_Filling):
         draw(weight, a=self.leak, nonlinearity="leaky_relu", generator=generator)
 
 
-@initializer
+@initializer(fills=True)
 class xavier(_Filling):
     """Keeps the variance both forwards and backwards: 2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
 
@@ -91,7 +91,7 @@ class xavier(_Filling):
         draw(weight, gain=self.gain, generator=generator)
 
 
-@initializer
+@initializer(fills=True)
 class orthogonal(_Filling):
     """Weights that keep lengths: matrices with orthonormal rows or columns (Saxe et al., 2013).
 
@@ -108,7 +108,26 @@ class orthogonal(_Filling):
         nn.init.orthogonal_(weight, gain=self.gain, generator=generator)
 
 
-@initializer
+@initializer(fills=True)
+class lecun(_Filling):
+    """Keeps the variance through linear maps: variance 1 / fan_in (LeCun et al., 1998).
+
+    What `selu()` needs to normalise by itself (Klambauer et al., 2017). The weights of convolutions and linear
+    layers are drawn, all biases become 0.
+
+    Args:
+        uniform: draws evenly instead of normally.
+    """
+
+    def __init__(self, uniform: bool = False) -> None:
+        self.uniform = uniform
+
+    def fill(self, weight: torch.Tensor, generator: torch.Generator) -> None:
+        draw = nn.init.kaiming_uniform_ if self.uniform else nn.init.kaiming_normal_
+        draw(weight, nonlinearity="linear", generator=generator)
+
+
+@initializer(fills=True)
 class file:
     """The weights of a safetensors file, which has to hold exactly those of the model.
 

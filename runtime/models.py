@@ -19,7 +19,8 @@ from mfc.runtime.build import build
 from mfc.runtime.errors import RunError
 from mfc.runtime.layers.activation import GeneralRelu
 from mfc.runtime.layers.conv import Conv2d
-from mfc.runtime.layers.norm import batchnorm
+from mfc.runtime.layers.norm import batchnorm, running_batchnorm
+from mfc.runtime.layers.scalar import bias, scale
 from mfc.runtime.streams import Stream
 
 Slots = dict[str, torch.Tensor]
@@ -37,7 +38,7 @@ IN_PLACE = (nn.ReLU, nn.LeakyReLU, GeneralRelu)
 
 FRESH = frozenset(
     (nn.Conv1d, nn.Conv2d, Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, batchnorm, nn.InstanceNorm2d,
-     nn.GroupNorm, nn.LayerNorm)
+     nn.GroupNorm, nn.LayerNorm, running_batchnorm, bias, scale)
 )  # fmt: skip
 """Layers whose result is new memory that their backward pass does not read."""
 

@@ -12,22 +12,26 @@ from mfc.runtime.component import Range, layer
 
 
 class GeneralRelu(nn.Module):
-    """A rectifier with a slope below zero, then shifted down by `sub`, then cut off at `maxv`."""
+    """A rectifier with a slope below zero, then shifted down by `sub`, then cut off at `maxv`.
+
+    `sub` is a buffer: `lsuv` may set it, and it is kept with the weights.
+    """
+
+    sub: torch.Tensor
 
     def __init__(self, leak: float, sub: float, maxv: float | None) -> None:
         super().__init__()
-        self.leak, self.sub, self.maxv = leak, sub, maxv
+        self.leak, self.maxv = leak, maxv
+        self.register_buffer("sub", torch.tensor(float(sub)))
         self.inplace = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape."""
-        x = F.leaky_relu(x, self.leak, self.inplace)
-        if self.sub:
-            x = x - self.sub
+        x = F.leaky_relu(x, self.leak, self.inplace) - self.sub
         return x if self.maxv is None else x.clamp_max(self.maxv)
 
     def extra_repr(self) -> str:
-        return f"leak={self.leak}, sub={self.sub}, maxv={self.maxv}"
+        return f"leak={self.leak}, maxv={self.maxv}"
 
 
 @layer(shape="... -> ...")

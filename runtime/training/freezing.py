@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from mfc.runtime.errors import RunError
+from mfc.runtime.layers.norm import running_batchnorm
 
 NORMS = (
     nn.modules.batchnorm._NormBase,  # batch and instance norm of any dimension
     nn.GroupNorm,
     nn.LayerNorm,
     nn.RMSNorm,
+    running_batchnorm,
 )
 
 

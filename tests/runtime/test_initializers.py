@@ -11,7 +11,7 @@ from torch import nn
 
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
-from mfc.runtime.initializers import file, from_training, kaiming, orthogonal, xavier
+from mfc.runtime.initializers import file, from_training, kaiming, lecun, orthogonal, xavier
 from mfc.runtime.models import build_model
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.checkpoint import write_tensors
@@ -37,6 +37,8 @@ def wide() -> list[ir.Layer]:
         (kaiming(), lambda ins, outs: math.sqrt(2 / ins)),
         (kaiming(uniform=True), lambda ins, outs: math.sqrt(2 / ins)),
         (kaiming(leak=0.5), lambda ins, outs: math.sqrt(2 / 1.25 / ins)),
+        (lecun(), lambda ins, outs: math.sqrt(1 / ins)),
+        (lecun(uniform=True), lambda ins, outs: math.sqrt(1 / ins)),
         (xavier(), lambda ins, outs: math.sqrt(2 / (ins + outs))),
         (xavier(gain=2.0, uniform=False), lambda ins, outs: 2 * math.sqrt(2 / (ins + outs))),
     ],
@@ -58,6 +60,18 @@ def test_orthogonal():
     torch.testing.assert_close(weight @ weight.T, 9 * torch.eye(200), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("initializer, kept", [(lecun(), True), (kaiming(), False)])
+def test_lecun_keeps_a_deep_selu_net_normal(initializer, kept):
+    """Klambauer et al., 2017: mean 0 and variance 1 are drawn to themselves, layer after layer; not so where the
+    weights' variance is another one."""
+    steps = [step for _ in range(32) for step in (layer("linear", features=256, nf=256), layer("selu"))]
+    model = filled(initializer, *steps)
+    with torch.no_grad():
+        out = model(torch.randn(512, 256, generator=torch.Generator().manual_seed(0)) * 1.3 + 0.2)
+    normal = abs(out.mean().item()) < 0.1 and abs(out.var().item() - 1) < 0.15
+    assert normal == kept
+
+
 def test_kaiming_leaves_norms_as_they_were():
     model = build_model(xresnet(10, (1, 1, 1, 1)), Stream(0, "fit", "init"))
     kaiming()(model, STREAM)
@@ -65,7 +79,7 @@ def test_kaiming_leaves_norms_as_they_were():
     assert model.get_parameter("body.res_block_0.conv_layer_0.batchnorm.weight").eq(1).all()
 
 
-@pytest.mark.parametrize("initializer", [kaiming(), xavier(), orthogonal()])
+@pytest.mark.parametrize("initializer", [kaiming(), xavier(), orthogonal(), lecun()])
 def test_a_weight_depends_on_its_name_alone(initializer):
     b = layer("linear", name="b", features=3, nf=3)
     one = filled(initializer, layer("linear", name="a", features=3, nf=3), b)

@@ -57,6 +57,16 @@ def convolution(**more: st.SearchStrategy[Any]):
     return args({"nf": st.integers(1, 12)}, **options)
 
 
+def recurrent():
+    """Arguments of recurrent layers: dropout acts between layers, so that it needs two."""
+    plain = args({"hidden": few}, layers=st.integers(1, 3), bidirectional=st.booleans(), bias=st.booleans())
+    dropping = args({"hidden": few, "layers": st.just(2), "dropout": st.floats(0, 1)})
+    return plain | dropping
+
+
+sequences = st.tuples(batches, sides, st.integers(1, 6))
+
+
 @dataclass
 class Case:
     """Arguments and shapes to try a layer with. Where `integers`, what comes in are ids."""
@@ -80,6 +90,7 @@ CASES = {
     "adaptive_max_pool": Case(args({}, size=st.integers(1, 5)), images()),
     "avg_pool": Case(args({}, **window(stride=st.none() | few, ceil_mode=st.booleans())), images()),
     "batchnorm": Case(args({}, zero_init=st.booleans(), momentum=st.floats(0, 1)), any_shape(2)),
+    "bias": Case(no_args(), any_shape()),
     "conv1d": Case(
         convolution(padding=st.none() | st.integers(0, 3)), st.tuples(batches, st.integers(1, 12), sides)
     ),
@@ -91,9 +102,11 @@ CASES = {
     "flatten": Case(no_args(), any_shape(2)),
     "gelu": Case(args({}, approximate=st.booleans()), any_shape()),
     "group_norm": Case(args({}, groups=few), any_shape(2)),
+    "gru": Case(recurrent(), sequences),
     "instance_norm": Case(args({}, affine=st.booleans()), images()),
     "layer_norm": Case(args({}, eps=st.floats(1e-6, 1)), any_shape(2)),
     "linear": Case(args({"nf": few}, bias=st.booleans()), any_shape(2)),
+    "lstm": Case(recurrent(), sequences),
     "max_pool": Case(
         args({}, **window(stride=st.none() | few, dilation=st.integers(1, 3), ceil_mode=st.booleans())),
         images(),
@@ -104,6 +117,8 @@ CASES = {
         args({}, leak=st.floats(0, 1), sub=st.floats(0, 1), maxv=st.none() | st.floats(1, 6)), any_shape()
     ),
     "reshape": Case(args({"sizes": reshaped}), st.sampled_from([(2, 12), (2, 4, 3), (3, 6), (2, 1, 24, 1)])),
+    "running_batchnorm": Case(args({}, momentum=st.floats(0.1, 1)), any_shape(2)),
+    "scale": Case(args({}, init=st.floats(-2, 2)), any_shape()),
     # spectral norm's iterations take 150 ms on the meta device
     "self_attention": Case(
         no_args(), st.tuples(batches, st.integers(6, 17), sides) | images(6, 17), device="cpu"
@@ -121,7 +136,7 @@ CASES = {
 
 def test_every_layer_has_a_case():
     assert sorted(LAYERS) == sorted(CASES)
-    assert len(LAYERS) == 28
+    assert len(LAYERS) == 33
 
 
 # ── the law ─────────────────────────────────────────────────────────────────────────────────────────────

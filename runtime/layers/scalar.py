@@ -1,0 +1,39 @@
+"""Single learned numbers: what residual networks without normalisation have in its place."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mfc.runtime.component import layer
+
+
+@layer(shape="... -> ...")
+class bias(nn.Module):
+    """Adds one learned number, which begins at 0 (Zhang, Dauphin and Ma, 2019, "Fixup Initialization")."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape."""
+        return x + self.bias
+
+
+@layer(shape="... -> ...")
+class scale(nn.Module):
+    """Multiplies by one learned number (Zhang, Dauphin and Ma, 2019, "Fixup Initialization").
+
+    Args:
+        init: what it begins at. With 0 at the end of a residual branch, the block begins as its shortcut
+            (Bachlechner et al., 2020, "ReZero").
+    """
+
+    def __init__(self, init: float = 1.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((1,), float(init)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape."""
+        return x * self.scale
