@@ -8,6 +8,7 @@ from typing import Any
 
 from mfc.dsl import ir, shapes
 from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_mixing import check_mixing
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.rules import parse_rule
@@ -51,6 +52,7 @@ class TrainChecker:
             self.check_fit(fields, fields, data, model, owner)
             for phase in phases:
                 self.check_phase(phase.fields, fields, data, model, owner)
+        self.check_callbacks(fields, phases, data, owner)
         for each in (fields, *(phase.fields for phase in phases)):
             self.check_schedules(each, fields, owner)
         if model is not None:
@@ -123,6 +125,18 @@ class TrainChecker:
                 return
         if here is not None:
             self.check_fit(own if "loss" in own.written else fields, fields, data, here, owner)
+
+    def check_callbacks(
+        self, fields: Fields, phases: tuple[PhaseInfo, ...], data: DataInfo | None, owner: Span
+    ) -> None:
+        """What callbacks mix, with the loss and the data that they meet in each phase."""
+        for own in [phase.fields for phase in phases] or [fields]:
+            here = self.data_of(own["data"]) if isinstance(own["data"], Instance) else data
+            chosen = own if "loss" in own.written else fields
+            if here is not None:
+                both = [fields, own] if phases else [fields]
+                at = chosen.span("loss", owner)
+                check_mixing(self.evaluator.diagnostics, both, chosen["loss"], at, here, owner)
 
     def check_fit(self, own: Fields, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:
         """The loss of `own` and the metrics against the target's type and the model's output. What the loss can't

@@ -130,9 +130,11 @@ def tokenizer(component: T) -> T:
     return _marks("tokenizer")(component)
 
 
-def loss(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
-    """A loss with the shape of predictions that it takes (`"b classes ..."`) and the target types it fits."""
-    return _marks("loss", shape=shape, targets=targets)
+def loss(shape: str, targets: tuple[str, ...], per_item: bool = False) -> Callable[[T], T]:
+    """A loss with the shape of predictions that it takes (`"b classes ..."`) and the target types it fits. One that
+    is `per_item` has `each(pred, target)`: the loss of each item, `b`; where items do not count alike, the sums of
+    losses and of weights, both `b`, whose sums over the batch the loss is the quotient of."""
+    return _marks("loss", shape=shape, targets=targets, per_item=per_item)
 
 
 def metric(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
@@ -179,9 +181,12 @@ def schedule(drives: tuple[str, ...]) -> Callable[[T], T]:
     return _marks("schedule", drives=drives)
 
 
-def callback(observes: bool = False) -> Callable[[T], T]:
-    """A callback. One that only `observes` (progress, logs) is no part of a stage's key."""
-    return _marks("callback", observes=observes)
+def callback(
+    observes: bool = False, mixes: tuple[str, ...] = (), targets: tuple[str, ...] = ()
+) -> Callable[[T], T]:
+    """A callback. One that only `observes` (progress, logs) is no part of a stage's key. One that `mixes` items of a
+    batch names the types of inputs that it can mix, and of `targets`: it needs a loss that is `per_item`."""
+    return _marks("callback", observes=observes, mixes=mixes, targets=targets)
 
 
 def stat(component: T) -> T:

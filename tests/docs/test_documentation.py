@@ -71,11 +71,13 @@ def test_the_layer_in_the_reference_works(tmp_path: Path) -> None:
 
 
 def test_the_components_in_the_reference_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = (block for block in blocks("docs/language.md", "python") if "focal" in block)
+    (example,) = (block for block in blocks("docs/language.md", "python") if "class poly" in block)
     (tmp_path / "parts.py").write_text(example)
-    text = (SPECS / "digits.mfs").read_text().replace("cross_entropy()", "focal(2.5)")
-    text = text.replace("[accuracy()]", "[accuracy(), confidence()]\n    callbacks = [gradient_norm()]")
-    (tmp_path / "shown.mfs").write_text('use "parts.py" (focal, confidence, gradient_norm)\n' + text)
+    text = (SPECS / "digits.mfs").read_text().replace("cross_entropy()", "poly(2.5)")
+    text = text.replace(
+        "[accuracy()]", "[accuracy(), confidence()]\n    callbacks = [gradient_norm(), mixup()]"
+    )
+    (tmp_path / "shown.mfs").write_text('use "parts.py" (poly, confidence, gradient_norm)\n' + text)
     run = mfc.run(tmp_path / "shown.mfs", epochs=1)
     assert 0 < run["fit"].result["confidence"] < 1
     assert "gradient norm" in capsys.readouterr().err
