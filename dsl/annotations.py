@@ -7,7 +7,7 @@ that they come from (`In`, `mfc.In`), and as a string. Nothing is imported or ev
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mfc.dsl import types
@@ -26,6 +26,9 @@ _PLAIN = {
 }  # fmt: skip
 _KINDS = {"".join(word.capitalize() for word in k.split("_")): k for k in (*KINDS, "model", "train", "data")}
 _BOUNDS = ("lo", "hi", "above", "below")
+_LENGTHS = ("exactly", "at_least", "at_most")
+RELATIONS = ("AsManyAs", "Without")
+"""The marks of an annotation that say how a parameter goes with another one."""
 
 UNDERSTOOD = (
     "int, float, bool, str, Path, None, unions, list[T], Literal[...], Annotated[T, Range(lo, hi)], In "
@@ -43,10 +46,13 @@ class AnnotationError(Exception):
 
 
 class Annotation(NamedTuple):
-    """What an annotation says. `is_in`: the argument is filled from what comes in."""
+    """What an annotation says. `is_in`: the argument is filled from what comes in. It has as many items as the
+    parameter `as_many_as`, and is given only where the parameter `without` is not."""
 
     type: Type
     is_in: bool = False
+    as_many_as: str = ""
+    without: str = ""
 
 
 def read_annotation(node: ast.expr, aliases: Mapping[str, ast.expr] | None = None) -> Annotation:
@@ -57,7 +63,23 @@ def read_annotation(node: ast.expr, aliases: Mapping[str, ast.expr] | None = Non
     """
     if last_name(node) == "In":
         return Annotation(Number(integer=True, range=Range(lo=1)), is_in=True)
-    return Annotation(_read(node, aliases or {}, 0))
+    relations = dict(_relations(node))
+    return Annotation(
+        _read(node, aliases or {}, 0), False, relations.get("AsManyAs", ""), relations.get("Without", "")
+    )
+
+
+def _relations(node: ast.expr) -> Iterator[tuple[str, str]]:
+    """What the annotation of a whole parameter says of another one: its marks `AsManyAs` and `Without`."""
+    match node:
+        case ast.Subscript(value=value, slice=ast.Tuple(elts=[_, *marks])) if last_name(value) == "Annotated":
+            for mark in marks:
+                match mark:
+                    case ast.Call(func=func, args=[ast.Constant(value=str(other))]) if (
+                        name := last_name(func)
+                    ) in RELATIONS:
+                        assert name is not None
+                        yield name, other
 
 
 def last_name(node: ast.expr) -> str | None:
@@ -111,8 +133,9 @@ def _read_generic(
         case "Annotated" if len(parts) > 1:
             type = _read(parts[0], aliases, depth)
             for part in parts[1:]:
-                if isinstance(part, ast.Call) and last_name(part.func) == "Range":
-                    type = _within(type, _read_range(part), part)
+                type = _marked(type, part)
+                if isinstance(part, ast.Call) and last_name(part.func) in RELATIONS and depth > 1:
+                    raise AnnotationError(part, f"`{_source(part)}` has to stand around the whole annotation")
             return type
     raise AnnotationError(node, f"the annotation `{_source(node)}` can't be read")
 
@@ -130,17 +153,46 @@ def _read_literal(parts: list[ast.expr]) -> Type:
     return union([Choice(tuple(values)), *others] if values else others)
 
 
-def _read_range(call: ast.Call) -> Range:
-    named = dict(zip(_BOUNDS, call.args)) | {k.arg or "**": k.value for k in call.keywords}
+def _marked(type: Type, mark: ast.expr) -> Type:
+    """A type with what one mark of `Annotated` adds to it."""
+    match last_name(mark.func) if isinstance(mark, ast.Call) else None:
+        case "Range":
+            return _within(type, Range(**_read_bounds(mark, _BOUNDS)), mark)
+        case "Length":
+            bounds = _read_bounds(mark, _LENGTHS)
+            exactly = bounds.get("exactly")
+            lo, hi = (bounds.get(end) if exactly is None else exactly for end in ("at_least", "at_most"))
+            return _each_list(type, lambda of: ListOf(of.item, Range(lo, hi), of.total), mark)
+        case "Sum":
+            total = _read_bounds(mark, ("total",)).get("total")
+            return _each_list(type, lambda of: ListOf(of.item, of.length, total), mark)
+    return type
+
+
+def _read_bounds(call: ast.expr, names: Sequence[str]) -> dict[str, float | None]:
+    """The arguments of a mark, which are numbers."""
+    assert isinstance(call, ast.Call)
+    named = dict(zip(names, call.args)) | {k.arg or "**": k.value for k in call.keywords}
     bounds: dict[str, float | None] = {}
     for name, node in named.items():
-        value = literal(node) if name in _BOUNDS else ...
+        value = literal(node) if name in names else ...
         if not (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
             raise AnnotationError(call, f"`{_source(call)}` can't be read: its bounds have to be numbers")
         bounds[name] = value
-    if len(call.args) > len(_BOUNDS):
-        raise AnnotationError(call, f"`{_source(call)}` can't be read: it has at most four bounds")
-    return Range(**bounds)
+    if len(call.args) > len(names):
+        most = {4: "four bounds", 3: "three bounds", 1: "one number"}[len(names)]
+        raise AnnotationError(call, f"`{_source(call)}` can't be read: it has at most {most}")
+    return bounds
+
+
+def _each_list(type: Type, change: Callable[[ListOf], Type], node: ast.expr) -> Type:
+    """A type with its list changed: itself, or the lists of a union."""
+    if isinstance(type, ListOf):
+        return change(type)
+    members = getattr(type, "members", ())
+    if any(isinstance(member, ListOf) for member in members):
+        return union([change(m) if isinstance(m, ListOf) else m for m in members])
+    raise AnnotationError(node, f"`{_source(node)}` needs a list, not `{type}`")
 
 
 def _within(type: Type, range: Range, node: ast.expr) -> Type:
@@ -148,8 +200,8 @@ def _within(type: Type, range: Range, node: ast.expr) -> Type:
     match type:
         case Number(integer=integer):
             return Number(integer, range)
-        case ListOf(item=item):
-            return ListOf(_within(item, range, node))
+        case ListOf(item, length, total):
+            return ListOf(_within(item, range, node), length, total)
     members = getattr(type, "members", ())
     if any(isinstance(member, Number) for member in members):
         return union([_within(m, range, node) if isinstance(m, Number) else m for m in members])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfc.dsl import want as wanted
-from mfc.dsl.calls import Bound, Signature, Slot, bind
+from mfc.dsl.calls import Bound, Signature, Slot, bind, check_together
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Fix
 from mfc.dsl.functions import FUNCTIONS, FunctionError, call_function
@@ -105,6 +105,7 @@ class Calls(Names):
     ) -> Any:
         fitting = [c for c in components if c.kind in wanted.kinds(want)] or list(components)
         bound = bind(self, self.signature(fitting[0]), expr, scope, Scope(scope.module))
+        check_together(self, fitting[0], bound, expr)
         return ComponentValue(fitting[0], bound.args, expr.span, bound.written)
 
     def signature(self, info: Component) -> Signature:

@@ -13,6 +13,7 @@ from mfc.dsl.syntax import Argument, CallExpr, Expr, Name
 from mfc.dsl.types import Type, Unknown
 
 if TYPE_CHECKING:
+    from mfc.dsl.component import Component
     from mfc.dsl.names import Names
 
 EXPRESSIONS = get_args(Expr)
@@ -88,6 +89,24 @@ def bind(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope, d
             help=f"write `{usage(signature)}`",
         )
     return Bound(args, {a.name.text: a.span for a in call.arguments if a.name} | _positional(signature, call))
+
+
+def check_together(evaluator: Names, info: Component, bound: Bound, call: CallExpr) -> None:
+    """Reports arguments of a component that are right each for itself, and not beside each other."""
+
+    def report(name: str, message: str, label: str, help: str) -> None:
+        evaluator.diagnostics.add("E0519", bound.written.get(name, call.span), message, label, help=help)
+
+    for parameter in info.parameters:
+        name, value = parameter.name, bound.args.get(parameter.name)
+        other = bound.args.get(parameter.without)
+        if name in bound.written and not any(v is None or isinstance(v, Unknown) for v in (value, other)):
+            both = f"`{parameter.without}` and `{name}`"
+            report(name, f"`{info.name}` has both {both}", "one too many", f"leave out one of {both}")
+        other = bound.args.get(parameter.as_many_as)
+        if isinstance(value, list) and isinstance(other, list) and len(value) != len(other):
+            message = f"`{info.name}` has {len(value)} `{name}` for {len(other)} `{parameter.as_many_as}`"
+            report(name, message, f"{len(value)} here", "give as many of one as of the other")
 
 
 def _positional(signature: Signature, call: CallExpr) -> dict[str, Span]:

@@ -9,6 +9,7 @@ from typing import Any
 from mfc.dsl import ir, shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
+from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.rules import parse_rule
@@ -17,9 +18,8 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
-from mfc.dsl.types import Number, Unknown, with_article
+from mfc.dsl.types import with_article
 from mfc.dsl.values import ComponentValue, Instance, Weights
-from mfc.dsl.want import members
 
 ONE_EACH = ("category", "multi_category")
 """Targets that are one answer for a whole item, so that predictions are `b classes`."""
@@ -54,7 +54,8 @@ class TrainChecker:
                 self.check_phase(phase.fields, fields, data, model, owner)
         self.check_callbacks(fields, phases, data, owner)
         for each in (fields, *(phase.fields for phase in phases)):
-            self.check_schedules(each, fields, owner)
+            groups = _count_groups(model) if model is not None else None
+            check_schedules(self.evaluator, each, fields, groups, owner)
         if model is not None:
             self.check_weights(fields, model, owner)
             for phase in phases:
@@ -216,44 +217,7 @@ class TrainChecker:
             return False
         return True
 
-    # ── schedules, weights, phases ──────────────────────────────────────────────────────────────────────
-
-    def check_schedules(self, fields: Fields, train: Fields, owner: Span) -> None:
-        """A schedule that names a hyperparameter drives one that the optimizer has."""
-        optimizer, schedules = train["optimizer"], fields["schedule"]
-        info = (
-            optimizer.info
-            if isinstance(optimizer, ComponentValue)
-            else self.evaluator.catalog.lookup("optimizer", "adam")
-        )
-        if info is None or isinstance(optimizer, Unknown):
-            return
-        hypers = [p.name for p in info.parameters if any(isinstance(t, Number) for t in members(p.type))]
-        several = schedules if isinstance(schedules, list) else [schedules]
-        driven: dict[str, str] = {}
-        for position, schedule in enumerate(several):
-            if not isinstance(schedule, ComponentValue):
-                continue
-            span = fields.item_span("schedule", position, owner)
-            drives = schedule.info.facts["drives"]
-            for name in schedule.args if "*" in drives else drives:
-                if "*" in drives and name not in hypers:
-                    self.add(
-                        "E0507",
-                        schedule.written.get(name, span),
-                        f"`{info.name}` has no hyperparameter `{name}`",
-                        "nothing to drive",
-                        help=did_you_mean(name, hypers) or f"it has {', '.join(hypers)}",
-                    )
-                if name in driven:
-                    self.add(
-                        "E0507",
-                        span,
-                        f"`{name}` is driven by two schedules",
-                        f"`{driven[name]}` drives it too",
-                        help="leave it to one of them",
-                    )
-                driven[name] = schedule.info.name
+    # ── weights, phases ──────────────────────────────────────────────────────────────────────
 
     def check_weights(self, fields: Fields, model: Elaborated, owner: Span) -> None:
         """Weights of another train's group go to the group of that name, which must be built alike."""
@@ -299,21 +263,27 @@ class TrainChecker:
 
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
         """`freeze_to` names a group by its number: those of the model, and what lies outside of them as one more."""
-        if model.whole:  # an architecture divides its groups further: the run knows how many there are
-            return
-        freeze, owned = phase.fields["freeze_to"], tuple(f"{group}." for group in model.groups)
-        outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
-        count = len(model.groups) + outside
-        if isinstance(freeze, int) and not -count <= freeze < count:
+        freeze, count = phase.fields["freeze_to"], _count_groups(model)
+        if count is not None and isinstance(freeze, int) and not -count <= freeze < count:
             self.add(
                 "E0510",
                 phase.fields.span("freeze_to", phase.span),
                 f"there is no group {freeze}: the model has {count}",
                 f"must be in {-count}..{count - 1}",
                 help=f"its groups are {', '.join(model.groups)}"
-                if owned
+                if model.groups
                 else "name parts of the model with `group NAME { }`",
             )
+
+
+def _count_groups(model: Elaborated) -> int | None:
+    """How many groups of parameters a model has: its own, and what lies outside of them as one more. None for an
+    architecture, which divides its groups further: the run knows how many there are."""
+    if model.whole:
+        return None
+    owned = tuple(f"{group}." for group in model.groups)
+    outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
+    return len(model.groups) + outside
 
 
 def _first_difference(model: Elaborated, other: Elaborated, name: str, below: str = "") -> str:

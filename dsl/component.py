@@ -21,13 +21,16 @@ REQUIRED = _Required()
 
 
 class Parameter(NamedTuple):
-    """One parameter. `is_in`: it is filled from the incoming shape, and users do not write it."""
+    """One parameter. `is_in`: it is filled from the incoming shape, and users do not write it. `as_many_as` and
+    `without` are names of other parameters: of a list that has as many items, and of one that is given instead."""
 
     name: str
     type: Type
     default: Any = REQUIRED
     is_in: bool = False
     keyword_only: bool = False
+    as_many_as: str = ""
+    without: str = ""
 
     @property
     def required(self) -> bool:
@@ -126,8 +129,7 @@ def reading_from_json(data: Any) -> Reading:
 
 def _component_to_json(c: Component) -> Any:
     parameters = [
-        [p.name, _type_to_json(p.type), [] if p.required else [p.default], p.is_in, p.keyword_only]
-        for p in c.parameters
+        [p.name, _type_to_json(p.type), [] if p.required else [p.default], *p[3:]] for p in c.parameters
     ]
     rest, others = (None if t is None else _type_to_json(t) for t in (c.rest, c.others))
     place = [c.file, c.line, c.column]
@@ -137,8 +139,8 @@ def _component_to_json(c: Component) -> Any:
 def _component_from_json(data: Any) -> Component:
     kind, name, target, doc, parameters, file, line, column, facts, rest, others, passes = data
     read = tuple(
-        Parameter(name, _type_from_json(of), default[0] if default else REQUIRED, is_in, keyword_only)
-        for name, of, default, is_in, keyword_only in parameters
+        Parameter(name, _type_from_json(of), default[0] if default else REQUIRED, *others)
+        for name, of, default, *others in parameters
     )
     rest, others = (None if of is None else _type_from_json(of) for of in (rest, others))
     return Component(kind, name, target, doc, read, file, line, column, facts, rest, others, passes)
@@ -156,8 +158,9 @@ def _type_to_json(of: Type) -> Any:
     match of:
         case Number(integer, Range(lo, hi, above, below)) if of not in _NAMES:
             return ["int" if integer else "float", lo, hi, above, below]
-        case ListOf(item):
-            return ["list", _type_to_json(item)]
+        case ListOf(item, length, total):
+            bounds = (length.lo, length.hi, length.above, length.below)
+            return ["list", _type_to_json(item), *([] if of == ListOf(item) else [bounds, total])]
         case Choice(values):
             return ["choice", *values]
         case Kind(name):
@@ -172,7 +175,7 @@ def _type_from_json(data: Any) -> Type:
         return _PLAIN[data]
     match data[0]:
         case "list":
-            return ListOf(_type_from_json(data[1]))
+            return ListOf(_type_from_json(data[1]), *([Range(*data[2]), data[3]] if len(data) > 2 else []))
         case "choice":
             return Choice(tuple(data[1:]))
         case "kind":

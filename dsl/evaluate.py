@@ -57,6 +57,7 @@ class Evaluator(Calls):
             and isinstance(expr, ListExpr)
             and inner is not None
             and len(value) == len(expr.items)
+            and problem.reason not in ("length", "sum")  # of the list, not of its items
         ):
             return [self.expect(v, inner, e, f"an item of {what}") for v, e in zip(value, expr.items)]
         self.diagnostics.add(

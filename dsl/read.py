@@ -16,7 +16,15 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from mfc.dsl import types
-from mfc.dsl.annotations import KINDS, UNDERSTOOD, AnnotationError, last_name, literal, read_annotation
+from mfc.dsl.annotations import (
+    KINDS,
+    UNDERSTOOD,
+    Annotation,
+    AnnotationError,
+    last_name,
+    literal,
+    read_annotation,
+)
 from mfc.dsl.component import REQUIRED, Component, Parameter, Reading, ReadProblem
 from mfc.dsl.rules import RuleError, parse_rule
 from mfc.dsl.types import Type
@@ -204,6 +212,15 @@ class _Reader:
                 )
                 self.report("E0706", node, message, f"name a dim of the input `{parameter.name}`")
 
+    def check_relations(self, mark: ast.expr, parameters: list[Parameter]) -> None:
+        """What an annotation says of another parameter, there has to be one of that name."""
+        names = {parameter.name for parameter in parameters}
+        for parameter in parameters:
+            for other in (parameter.as_many_as, parameter.without):
+                if other and other not in names:
+                    message = f"the annotation of `{parameter.name}` names `{other}`, which is no parameter"
+                    self.report("E0702", mark, message, f"its parameters are {', '.join(sorted(names))}")
+
     # ── the signature ───────────────────────────────────────────────────────────────────────────────────
 
     def component(self, node: Definition, mark: ast.expr, decorator: Decorator) -> Component:
@@ -223,6 +240,7 @@ class _Reader:
                 passes = self.passes(node)
         else:
             parameters, rest, others = self.of_function(node.args, node.name, skip=0)
+        self.check_relations(mark, parameters)
         target = f"{self.module or self.path}:{node.name}"
         facts = self.facts(mark, decorator, node.name)
         if facts.get("shape"):
@@ -305,7 +323,7 @@ class _Reader:
         owner: str,
         keyword_only: bool = False,
     ) -> Parameter:
-        type, is_in = self.annotation(name, node, annotation, owner)
+        type, is_in, *relations = self.annotation(name, node, annotation, owner)
         value = REQUIRED if default is None else self.literal(default)
         if default is not None and value is ...:
             self.report(
@@ -316,11 +334,9 @@ class _Reader:
         elif default is not None and (problem := type.accepts(value)) is not None:
             message = f"the default of `{name}` of `{owner}` must be {problem.expected}, not {problem.found}"
             self.report("E0703", default, message)
-        return Parameter(name, type, value, is_in, keyword_only)
+        return Parameter(name, type, value, is_in, keyword_only, *relations)
 
-    def annotation(
-        self, name: str, node: ast.AST, annotation: ast.expr | None, owner: str
-    ) -> tuple[Type, bool]:
+    def annotation(self, name: str, node: ast.AST, annotation: ast.expr | None, owner: str) -> Annotation:
         if annotation is None:
             message = f"`{name}` of `{owner}` has no annotation"
             help = f"say what it takes, such as `{name}: int`"
@@ -330,13 +346,13 @@ class _Reader:
                     "called: make it a class with `__call__`, or a function that gives one"
                 )
             self.report("E0702", node, message, help)
-            return types.ANY, False
+            return Annotation(types.ANY)
         try:
             return read_annotation(annotation, self.assigned)
         except AnnotationError as error:
             message = f"`{name}` of `{owner}`: {error.message}"
             self.report("E0702", error.node, message, f"annotations are {UNDERSTOOD}")
-            return types.ANY, False
+            return Annotation(types.ANY)
 
     def passes(self, node: ast.ClassDef) -> dict[str, bool]:
         """The parameters of `forward` beyond `self` and the tensor: True for those without a default."""

@@ -6,6 +6,7 @@ Problem(expected='a number in 0..1', found='2', reason='range', at=())
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,9 +20,12 @@ STANDS_FOR = {
 }
 """Kinds that are accepted where another is expected."""
 
+SUM_TOLERANCE = 1e-6
+"""How far the sum of a list may be from what it has to be: thirds add up to 0.999999."""
+
 
 class Problem(NamedTuple):
-    """Why a value does not fit a type: `reason` is `"type"`, `"range"` or `"choice"`.
+    """Why a value does not fit a type: `reason` is `"type"`, `"range"`, `"choice"`, `"length"` or `"sum"`.
 
     `at` is the place of the value within lists, such as `(2,)` for the third item. `choices` are the texts
     that would have been accepted, to look for a similar one in.
@@ -232,21 +236,31 @@ class NoneType(Type):
 
 
 class ListOf(Type):
-    """A list whose items all have one type."""
+    """A list whose items all have one type. `length` bounds how many they are; `total` is what they add up to."""
 
-    __match_args__ = ("item",)
+    __match_args__ = ("item", "length", "total")
 
-    def __init__(self, item: Type) -> None:
-        self.item = item
+    def __init__(self, item: Type, length: Range = ANYWHERE, total: float | None = None) -> None:
+        self.item, self.length, self.total = item, length, total
 
     def __str__(self) -> str:
-        return f"list({self.item})"
+        length = f", {count} of them" if (count := _count(self.length)) else ""
+        total = "" if self.total is None else f", adding up to {_number(self.total)}"
+        return f"list({self.item}{length}{total})"
 
     def words(self) -> str:
-        return "a list" if isinstance(self.item, AnyType) else f"a list of {self.item.plural()}"
+        return f"a list{self._of_what()}"
 
     def plural(self) -> str:
-        return "lists" if isinstance(self.item, AnyType) else f"lists of {self.item.plural()}"
+        return f"lists{self._of_what()}"
+
+    def _of_what(self) -> str:
+        count, total = _count(self.length), ""
+        if self.total is not None:
+            total = f" that add up to {_number(self.total)}"
+        elif isinstance(self.item, AnyType) and not count:
+            return ""
+        return f" of {count} {self.item.plural()}{total}" if count else f" of {self.item.plural()}{total}"
 
     def _accepts(self, value: Any) -> Problem | None:
         if not isinstance(value, list | tuple):
@@ -256,7 +270,12 @@ class ListOf(Type):
                 return Problem(
                     problem.expected, problem.found, problem.reason, (i, *problem.at), problem.choices
                 )
-        return None
+        if len(value) not in self.length:
+            return self.problem(value, "length")
+        if self.total is None or not all(isinstance(item, int | float) for item in value):
+            return None
+        off = abs(math.fsum(value) - self.total)
+        return self.problem(value, "sum") if off > SUM_TOLERANCE else None
 
 
 class Choice(Type):
@@ -503,6 +522,16 @@ def _number(x: float) -> str:
     exact = next(form for digits in range(17) if float(form := f"{x:.{digits}e}") == x)
     mantissa, exponent = exact.split("e")
     return min(repr(x), f"{mantissa}e{int(exponent)}", key=len)
+
+
+def _count(length: Range) -> str:
+    """A number of items in words: `3`, `2 to 5`, `one or more`; nothing where any will do."""
+    lo, hi = length.lo, length.hi
+    if lo is not None and hi is not None:
+        return f"{lo}" if lo == hi else f"{lo} to {hi}"
+    if lo is not None:
+        return "one or more" if lo == 1 else f"at least {lo}"
+    return "" if hi is None else f"at most {hi}"
 
 
 def _parts(of: Type) -> Iterator[Type]:

@@ -7,8 +7,9 @@
     run = job.run(device="cuda")              # every stage that is not up to date
     run["fit"].history
 
-Components of one's own are written with the decorators here (`mfc.layer`, `mfc.loss`, ...), `mfc.In` and
-`mfc.Range`; see `mfc.runtime.component`. Batch transforms extend `mfc.Geometric`, `mfc.Color` or `mfc.Pixels`.
+Components of one's own are written with the decorators here (`mfc.layer`, `mfc.loss`, ...), `mfc.In`,
+`mfc.Range` and the other marks of annotations; see `mfc.runtime.component`. Batch transforms extend `mfc.Geometric`,
+`mfc.Color` or `mfc.Pixels`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from mfc.job import Job as Job
     from mfc.job import Run as Run
     from mfc.job import Trained as Trained
+    from mfc.runtime.component import AsManyAs as AsManyAs
     from mfc.runtime.component import In as In
+    from mfc.runtime.component import Length as Length
     from mfc.runtime.component import Range as Range
+    from mfc.runtime.component import Sum as Sum
+    from mfc.runtime.component import Without as Without
     from mfc.runtime.data.batch_transforms import Pixels as Pixels
     from mfc.runtime.data.color import Color as Color
     from mfc.runtime.data.color import scale_and_shift as scale_and_shift
@@ -69,9 +74,9 @@ def run(spec: Spec | str | os.PathLike[str], /, **settings: Any) -> Run:
 
 
 def __dir__() -> list[str]:
-    from mfc.runtime.component import KINDS
+    from mfc.runtime.component import KINDS, MARKS
 
-    return sorted([*globals(), *_HOMES, *KINDS, "In", "Range"])
+    return sorted([*globals(), *_HOMES, *KINDS, *MARKS])
 
 
 def __getattr__(name: str) -> Any:

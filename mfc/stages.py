@@ -265,7 +265,7 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     model = module(
         placed(stage, recipe["model"]), build_weights(stage, inputs, means) if weights else [], seed, name
     )
-    schedule = Together(located(stage, recipe["schedule"]))
+    schedule = Together(located(stage, recipe["schedule"]), recipe["epochs"])
     return {
         "model": model,
         "dls": data_loaders(recipe["data"], placing["data"], inputs, seed, name, device, means.workers),

@@ -11,8 +11,9 @@ only notes its kind on the object.
         def __init__(self, c: In, nf: Annotated[int, Range(1)], ks: Annotated[int, Range(1, 15)] = 3): ...
 
 Annotations that the checker understands: `int float bool str Path`, `None` and unions, `list[T]`,
-`Literal[...]`, `Annotated[T, Range(lo, hi)]`, `In` for what is filled from the incoming shape, and the
-names of kinds (`Layer`, `Loss`, `Curve`, ...) for arguments that are components or declarations themselves.
+`Literal[...]`, `Annotated[T, ...]` with a `Range` of numbers, a `Length` or `Sum` of lists, and around a whole
+parameter `AsManyAs` or `Without` for how it goes with another one, `In` for what is filled from the incoming shape,
+and the names of kinds (`Layer`, `Loss`, `Curve`, ...) for arguments that are components or declarations themselves.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ KINDS = (
     "schedule", "callback", "export_format",
 )  # fmt: skip
 
+MARKS = ("In", "Range", "Length", "Sum", "AsManyAs", "Without")
+"""The names for annotations beside those of kinds."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -38,6 +42,36 @@ class Range:
     hi: float | None = None
     above: float | None = None
     below: float | None = None
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many items a list has."""
+
+    exactly: int | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What the numbers of a list add up to, within a millionth."""
+
+    total: float
+
+
+@dataclass(frozen=True)
+class AsManyAs:
+    """A list that has as many items as that of another parameter."""
+
+    other: str
+
+
+@dataclass(frozen=True)
+class Without:
+    """A parameter that is given only where another one is not."""
+
+    other: str
 
 
 if TYPE_CHECKING:
@@ -161,9 +195,15 @@ def initializer(
     return mark if component is None else mark(component)
 
 
-def optimizer(component: T) -> T:
-    """An optimizer; its numeric arguments are the hyperparameters that schedules may drive."""
-    return _marks("optimizer")(component)
+@overload
+def optimizer(component: T) -> T: ...
+@overload
+def optimizer(*, unless_zero: tuple[str, ...]) -> Callable[[T], T]: ...
+def optimizer(component: Any = None, *, unless_zero: tuple[str, ...] = ()) -> Any:
+    """An optimizer; its numeric arguments are the hyperparameters that schedules may drive. Those of `unless_zero` are
+    there only where they are not 0."""
+    mark = _marks("optimizer", unless_zero=unless_zero)
+    return mark if component is None else mark(component)
 
 
 def rate(component: T) -> T:
@@ -176,9 +216,14 @@ def curve(component: T) -> T:
     return _marks("curve")(component)
 
 
-def schedule(drives: tuple[str, ...]) -> Callable[[T], T]:
-    """The course of hyperparameters over a run; `drives` names them ("*" for those named by its keyword arguments)."""
-    return _marks("schedule", drives=drives)
+def schedule(drives: tuple[str, ...], lasts: tuple[str, ...] = ()) -> Callable[[T], T]:
+    """The course of hyperparameters over a run. `drives` names them: `"*"` stands for those named by its keyword
+    arguments, `"mom of moms"` for one that is driven where the argument `moms` is not none.
+
+    A schedule that lasts some epochs, whatever the run does, has an attribute `epochs` that says how many, and
+    `lasts` names the arguments that it comes from: the epochs of a first cycle, then, where there are several, how
+    many cycles, and how many times as long as the one before each is."""
+    return _marks("schedule", drives=drives, lasts=lasts)
 
 
 def callback(

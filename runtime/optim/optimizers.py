@@ -18,7 +18,7 @@ from mfc.runtime.optim.stats import average_grad, average_sqr_grad, step_count
 from mfc.runtime.optim.steppers import adam_step, l2_reg, momentum_step, sgd_step, weight_decay
 
 
-@optimizer
+@optimizer(unless_zero=("mom",))
 def sgd(
     lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
     mom: Annotated[float, Range(0, below=1)] = 0.0,

@@ -7,74 +7,22 @@ position in a run (0 at the first batch, 1 after the last) of one of its paramet
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from itertools import accumulate
+from typing import Annotated, Any, Protocol
 
-from mfc.runtime.component import Curve, Range, Rate, curve, rate, schedule
+from mfc.runtime.component import AsManyAs, Curve, Length, Range, Rate, Sum, Without, curve, rate, schedule
 from mfc.runtime.errors import RunError
-
-Course = Callable[[float], float]
-"""What a curve builds: the value at a position in 0..1."""
 
 
 class Schedule(Protocol):
-    """What a schedule builds."""
+    """What a schedule builds. One that lasts some epochs, whatever the run does, says so in an attribute `epochs`; an
+    attribute `breaks` lists the positions at which its values may jump or turn."""
 
-    def values(self, position: float, group: int, groups: int) -> dict[str, float]:
+    def values(self, position: float, group: int, groups: int) -> Mapping[str, float]:
         """Hyperparameters of one of `groups` groups (0: the model's first layers) at a position in 0..1."""
         ...
-
-
-# ── curves ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@curve
-def lin(start: float, end: float) -> Course:
-    """A straight line from `start` to `end`."""
-    return lambda position: start + position * (end - start)
-
-
-@curve
-def cos(start: float, end: float) -> Course:
-    """Half a wave of the cosine from `start` to `end`: flat at both, steepest in the middle."""
-    return lambda position: start + (1 + math.cos(math.pi * (1 - position))) * (end - start) / 2
-
-
-@curve
-def exp(start: Annotated[float, Range(above=0)], end: Annotated[float, Range(above=0)]) -> Course:
-    """An exponential curve from `start` to `end`: each step multiplies by the same factor."""
-    return lambda position: start * (end / start) ** position
-
-
-@curve
-def const(value: float) -> Course:
-    """The same `value` all along."""
-    return lambda position: value
-
-
-@curve
-def combine(pcts: list[Annotated[float, Range(0, 1)]], curves: list[Curve]) -> Course:
-    """One curve after another, each over its share of the run; the shares in `pcts` add up to 1.
-
-    Raises:
-        RunError: R0224 where there aren't as many shares as curves, or they don't add up to 1.
-    """
-    if len(pcts) != len(curves) or not curves:
-        message = f"combine has {len(pcts)} shares for {len(curves)} curves"
-        raise RunError("R0224", message, help="give one share of the run for each curve")
-    if not math.isclose(total := math.fsum(pcts), 1, abs_tol=1e-6):
-        message = f"the shares of combine add up to {total:g}"
-        raise RunError("R0224", message, help="they are parts of the whole run: make them add up to 1")
-    starts = [math.fsum(pcts[:i]) for i in range(len(pcts))]
-
-    def course(position: float) -> float:
-        index = max(i for i, start in enumerate(starts) if position >= start)
-        # shares of 0, and what rounding leaves after the last one, stand at the end of their curve
-        local = min((position - starts[index]) / pcts[index], 1.0) if pcts[index] else 1.0
-        return curves[index](local)
-
-    return course
 
 
 # ── learning rates of several groups ────────────────────────────────────────────────────────────────────────
@@ -106,7 +54,7 @@ class Spread:
 def spread(
     lr: Annotated[float, Range(above=0)],
     hi: Annotated[float, Range(above=0)] | None = None,
-    factor: Annotated[float, Range(above=0)] | None = None,
+    factor: Annotated[float | None, Range(above=0), Without("hi")] = None,
 ) -> Spread:
     """Discriminative learning rates: lower for the first groups, whose layers need to change least.
 
@@ -129,10 +77,116 @@ def rate_for(lr: float | Spread, group: int, groups: int) -> float:
     return lr.at(group, groups) if isinstance(lr, Spread) else lr
 
 
+# ── curves ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a curve builds: a course of values over positions in 0..1, for each group of parameters.
+
+    Attributes:
+        at: the value at a position, for one of several groups: `at(position, group, groups)`.
+        breaks: the positions between 0 and 1 at which it may jump or turn; between them it only rises or falls.
+
+    Called with a position alone, it gives the value of a single group. A curve of one's own may build any function
+    of the position, which then holds for all groups.
+    """
+
+    at: Callable[[float, int, int], float]
+    breaks: tuple[float, ...] = ()
+
+    def __call__(self, position: float) -> float:
+        return self.at(position, 0, 1)
+
+
+def course_at(course: Callable[[float], float], position: float, group: int, groups: int) -> float:
+    """The value of what a curve built, the user's own curve or one of these, for one of `groups` groups."""
+    return course.at(position, group, groups) if isinstance(course, Course) else course(position)
+
+
+def _between(
+    start: float | Spread, end: float | Spread, value: Callable[[float, float, float], float]
+) -> Course:
+    """A course whose ends may differ from group to group: `value(start, end, position)`."""
+    return Course(
+        lambda position, group, groups: value(
+            rate_for(start, group, groups), rate_for(end, group, groups), position
+        )
+    )
+
+
+@curve
+def lin(start: float | Rate, end: float | Rate) -> Course:
+    """A straight line from `start` to `end`."""
+    return _between(start, end, lambda start, end, position: start + position * (end - start))
+
+
+@curve
+def cos(start: float | Rate, end: float | Rate) -> Course:
+    """Half a wave of the cosine from `start` to `end`: flat at both, steepest in the middle."""
+    return _between(
+        start,
+        end,
+        lambda start, end, position: start + (1 + math.cos(math.pi * (1 - position))) * (end - start) / 2,
+    )
+
+
+@curve
+def exp(
+    start: Annotated[float, Range(above=0)] | Rate, end: Annotated[float, Range(above=0)] | Rate
+) -> Course:
+    """An exponential curve from `start` to `end`: each step multiplies by the same factor."""
+    return _between(start, end, lambda start, end, position: start * (end / start) ** position)
+
+
+@curve
+def poly(start: float | Rate, end: float | Rate, power: Annotated[float, Range(above=0)]) -> Course:
+    """A power of the position: flat at `start` where `power` is above 1, steep where it is below."""
+    return _between(start, end, lambda start, end, position: start + (end - start) * position**power)
+
+
+@curve
+def const(value: float | Rate) -> Course:
+    """The same `value` all along."""
+    return _between(value, value, lambda start, end, position: start)
+
+
+@curve
+def combine(
+    pcts: Annotated[list[Annotated[float, Range(0, 1)]], Length(at_least=1), Sum(1)],
+    curves: Annotated[list[Curve], AsManyAs("pcts")],
+) -> Course:
+    """One curve after another, each over its share of the run; the shares in `pcts` add up to 1.
+
+    Raises:
+        RunError: R0224 where there aren't as many shares as curves, or they don't add up to 1.
+    """
+    if len(pcts) != len(curves) or not curves:
+        message = f"combine has {len(pcts)} shares for {len(curves)} curves"
+        raise RunError("R0224", message, help="give one share of the run for each curve")
+    if not math.isclose(total := math.fsum(pcts), 1, abs_tol=1e-6):
+        message = f"the shares of combine add up to {total:g}"
+        raise RunError("R0224", message, help="they are parts of the whole run: make them add up to 1")
+    starts = [math.fsum(pcts[:i]) for i in range(len(pcts))]
+
+    def at(position: float, group: int, groups: int) -> float:
+        index = max(i for i, start in enumerate(starts) if position >= start)
+        # shares of 0, and what rounding leaves after the last one, stand at the end of their curve
+        local = min((position - starts[index]) / pcts[index], 1.0) if pcts[index] else 1.0
+        return course_at(curves[index], local, group, groups)
+
+    within = (
+        start + share * inner
+        for start, share, course in zip(starts, pcts, curves)
+        for inner in (0.0, *getattr(course, "breaks", ()))
+    )
+    return Course(at, tuple(sorted({place for place in within if 0 < place < 1})))
+
+
 # ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@schedule(drives=("lr", "mom"))
+@schedule(drives=("lr", "mom of moms"))
 class one_cycle:
     """Raises the learning rate to `lr` and lets it fall to almost nothing, while momentum goes the other way.
 
@@ -151,11 +205,12 @@ class one_cycle:
         div: Annotated[float, Range(above=0)] = 25.0,
         pct_start: Annotated[float, Range(0, 1)] = 0.25,
         div_final: Annotated[float, Range(above=0)] = 1e5,
-        moms: list[Annotated[float, Range(0, below=1)]] | None = [0.95, 0.85, 0.95],  # noqa: B006
+        moms: Annotated[list[Annotated[float, Range(0, below=1)]] | None, Length(3)] = [0.95, 0.85, 0.95],  # noqa: B006
     ) -> None:
         self.lr = lr
         pcts = [pct_start, 1 - pct_start]
         self.share = combine(pcts, [cos(1 / div, 1), cos(1, 1 / div_final)])
+        self.breaks = self.share.breaks
         self.momentum: Course | None = None
         if moms is not None:
             if len(moms) != 3:
@@ -188,6 +243,7 @@ class slanted_triangular:
     ) -> None:
         self.lr = lr
         self.share = combine([cut_frac, 1 - cut_frac], [lin(1 / ratio, 1), lin(1, 1 / ratio)])
+        self.breaks = self.share.breaks
 
     def values(self, position: float, group: int, groups: int) -> dict[str, float]:
         return {"lr": rate_for(self.lr, group, groups) * self.share(position)}
@@ -204,24 +260,116 @@ class flat:
         return {"lr": rate_for(self.lr, group, groups)}
 
 
-@schedule(drives=("*",))
-class param_scheduler:
-    """Drives any hyperparameters of the optimizer, each along its curve, alike in all groups."""
+@schedule(drives=("lr",))
+class flat_cos:
+    """Keeps the learning rate at `lr` over the share `pct_start` of the run, then lets it fall to `lr / div_final`.
 
-    def __init__(self, **hypers: Curve) -> None:
-        self.curves = hypers
+    The fall follows a cosine: fastai's `fit_flat_cos`, after the recipe of L. Wright and M. Grankin for Ranger
+    (2019).
+    """
+
+    def __init__(
+        self,
+        lr: Annotated[float, Range(above=0)] | Rate,
+        pct_start: Annotated[float, Range(0, 1)] = 0.75,
+        div_final: Annotated[float, Range(above=0)] = 1e5,
+    ) -> None:
+        self.lr = lr
+        self.share = combine([pct_start, 1 - pct_start], [const(1), cos(1, 1 / div_final)])
+        self.breaks = self.share.breaks
 
     def values(self, position: float, group: int, groups: int) -> dict[str, float]:
-        return {name: course(position) for name, course in self.curves.items()}
+        return {"lr": rate_for(self.lr, group, groups) * self.share(position)}
 
 
-class Together:
-    """Several schedules as one; each drives its own hyperparameters."""
+@schedule(drives=("lr",), lasts=("cycle_len", "cycles", "cycle_mult"))
+class sgdr:
+    """Lets the learning rate fall from `lr` to 0 along a cosine, again and again, in cycles that grow longer.
 
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        self.schedules = list(schedules)
+    The first cycle takes `cycle_len` epochs, each other one `cycle_mult` times as many as the one before: in all
+    `cycle_len * (cycle_mult ** cycles - 1) / (cycle_mult - 1)` epochs, or `cycle_len * cycles` where `cycle_mult`
+    is 1. I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), as in fastai's
+    `fit_sgdr`. A run that is shorter ends within a cycle.
+    """
+
+    def __init__(
+        self,
+        lr: Annotated[float, Range(above=0)] | Rate,
+        cycles: Annotated[int, Range(1, 100)],
+        cycle_len: Annotated[int, Range(1, 10_000)],
+        cycle_mult: Annotated[int, Range(1, 10)] = 2,
+    ) -> None:
+        self.lr = lr
+        lengths = [cycle_len * cycle_mult**cycle for cycle in range(cycles)]
+        self.epochs = sum(lengths)
+        self.ends = [end / self.epochs for end in accumulate(lengths)]
+        self.breaks = tuple(self.ends[:-1])
+
+    def values(self, position: float, group: int, groups: int) -> dict[str, float]:
+        index = next((i for i, end in enumerate(self.ends) if position < end), len(self.ends) - 1)
+        start = self.ends[index - 1] if index else 0.0
+        within = (position - start) / (self.ends[index] - start)
+        return {"lr": rate_for(self.lr, group, groups) * (1 + math.cos(math.pi * within)) / 2}
+
+
+@schedule(drives=("*",))
+class param_scheduler:
+    """Drives any hyperparameters of the optimizer, each along its curve; a list has a curve for each group.
+
+    Curves take `spread(...)` for a number that differs from group to group: `lr = cos(spread(1e-3), 0)`.
+
+    Raises:
+        RunError: R0234 where there are more or fewer curves than groups.
+    """
+
+    def __init__(self, **hypers: Curve | list[Curve]) -> None:
+        self.curves: dict[str, Any] = hypers
+        several = [
+            c for course in hypers.values() for c in (course if isinstance(course, list) else [course])
+        ]
+        self.breaks = tuple(sorted({place for c in several for place in getattr(c, "breaks", ())}))
 
     def values(self, position: float, group: int, groups: int) -> dict[str, float]:
         return {
-            k: v for schedule in self.schedules for k, v in schedule.values(position, group, groups).items()
+            name: course_at(self._of_group(name, course, group, groups), position, group, groups)
+            for name, course in self.curves.items()
         }
+
+    @staticmethod
+    def _of_group(name: str, course: Any, group: int, groups: int) -> Callable[[float], float]:
+        if not isinstance(course, list):
+            return course
+        if len(course) != groups:
+            are = f"{groups} group" + ("s" if groups != 1 else "")
+            raise RunError(
+                "R0234",
+                f"`{name}` has {len(course)} curves, and the model has {are}",
+                help="give one curve for all groups, or a list with one for each",
+            )
+        return course[group]
+
+
+class Together:
+    """Several schedules as one; each drives its own hyperparameters. In a run of `epochs`, one that lasts some epochs
+    by itself keeps to them: it is cut off where the run is shorter, and stays at its end where the run is longer."""
+
+    def __init__(self, schedules: Sequence[Schedule], epochs: int | None = None) -> None:
+        self.schedules = list(schedules)
+        lasting = [getattr(each, "epochs", None) for each in self.schedules]
+        self._speeds = [epochs / lasts if epochs and lasts else 1.0 for lasts in lasting]
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """The positions at which a value may jump or turn."""
+        places = (
+            place / speed
+            for each, speed in zip(self.schedules, self._speeds)
+            for place in (*getattr(each, "breaks", ()), 1.0)
+        )
+        return tuple(sorted({place for place in places if 0 < place < 1}))
+
+    def values(self, position: float, group: int, groups: int) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for each, speed in zip(self.schedules, self._speeds):
+            values |= each.values(min(position * speed, 1.0), group, groups)
+        return values

@@ -281,6 +281,45 @@ def test_annotations_defaults_and_variadic_parameters() -> None:
     )
 
 
+def test_marks_of_lists_and_of_parameters_beside_each_other() -> None:
+    found = read(
+        """
+        from __future__ import annotations
+        import mfc
+
+        @mfc.curve
+        def steps(
+            at: Annotated[list[Annotated[float, Range(0, 1)]], mfc.Length(at_least=1), mfc.Sum(1)],
+            values: Annotated[list[float], AsManyAs("at")],
+            three: Annotated[list[float] | None, Length(3)] = None,
+            lr: Annotated[float | None, Range(above=0), mfc.Without("three")] = None,
+        ):
+            "Steps."
+        """
+    )["steps"]
+    at, values, three, lr = found.parameters
+    share = types.Number(False, types.Range(0, 1))
+    assert at.type == types.ListOf(share, types.Range(1), 1)
+    assert three.type == types.optional(types.ListOf(types.FLOAT, types.Range(3, 3)))
+    assert (values.as_many_as, values.without, lr.as_many_as, lr.without) == ("at", "", "", "three")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        ("Annotated[int, Length(3)]", "`a` of `odd`: `Length(3)` needs a list, not `int`"),
+        ("Annotated[list[int], Length(f())]", "can't be read: its bounds have to be numbers"),
+        ("Annotated[list[int], Sum(1, 2)]", "can't be read: it has at most one number"),
+        ('Annotated[list[int], AsManyAs("b")]', "the annotation of `a` names `b`, which is no parameter"),
+        ('Annotated[int, Without("a")] | None', "has to stand around the whole annotation"),
+    ],
+)
+def test_marks_that_can_not_be_read(annotation: str, said: str) -> None:
+    source = f'import mfc\n@mfc.curve\ndef odd(a: {annotation}): "Odd."\n'
+    problems = read_file(source, "/own.py", None).problems
+    assert [p.code for p in problems] == ["E0702"] and said in problems[0].message
+
+
 def test_problems_of_a_users_file() -> None:
     source = """
     import mfc
@@ -471,14 +510,22 @@ some_types = st.recursive(
         lambda v: types.Choice(tuple(v))
     )
     | st.sampled_from(KINDS).map(types.Kind),
-    lambda inner: inner.map(types.ListOf) | st.lists(inner, min_size=2, max_size=3).map(types.union),
+    lambda inner: (
+        st.builds(
+            types.ListOf,
+            inner,
+            st.builds(types.Range, *[st.none() | st.integers(0)] * 2),
+            st.none() | st.floats(0, 1),
+        )
+        | st.lists(inner, min_size=2, max_size=3).map(types.union)
+    ),
     max_leaves=5,
 )
 
 
 @given(some_types, st.none() | some_types)
 def test_a_reading_survives_json(of: types.Type, others: types.Type | None) -> None:
-    parameters = (Parameter("a", of), Parameter("b", of, [1, "é"], True, True))
+    parameters = (Parameter("a", of), Parameter("b", of, [1, "é"], True, True, "a", "c"))
     info = Component(
         "loss", "a", "m:a", "Doc é.", parameters, "/f", 1, 0, {"on": ["x"]}, others, of, {"m": True}
     )
