@@ -28,7 +28,7 @@ from mfc.dsl.values import Instance, Weights
 
 
 def check(
-    program: Program, catalog: Catalog, settings: Mapping[str, Any], facts: Mapping[str, int], diagnostics: Diagnostics,
+    program: Program, catalog: Catalog, settings: Mapping[str, Any], facts: Mapping[str, Any], diagnostics: Diagnostics,
     opening: bool = False,
 ) -> Checked:  # fmt: skip
     """Checks all that a program declares. `facts` is what is known of its data, such as `cifar.classes`.

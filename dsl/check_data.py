@@ -8,10 +8,12 @@ from typing import Any
 from mfc.dsl import shapes
 from mfc.dsl.calls import Signature, Slot, bind
 from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_statistics import check_normalize
 from mfc.dsl.check_tokenizer import check_tokenizer
 from mfc.dsl.dims import Dim, is_varying
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
+from mfc.dsl.lints import lint_data
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
@@ -58,6 +60,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         )
     tokenizer = check_tokenizer(evaluator, instance, fields, inputs)
     _check_columns(evaluator, decl, fields, inputs)
+    lint_data(evaluator.diagnostics, fields, decl.name.span)
     shaper = _Shaper(evaluator, decl, fields, inputs)
     item = shaper.transforms("item_transforms", shaper.source())
     batch = shaper.transforms("batch_transforms", shaper.batch(item))
@@ -181,8 +184,10 @@ class _Shaper:
             span = self.fields.item_span(which, position, self.decl.name.span)
             if not isinstance(transform, ComponentValue) or not self.fits(transform, span):
                 shape = None
-            elif shape is not None:
-                shape = self.apply(transform, shape, span)
+            else:
+                channels = shape[1] if shape is not None and len(shape) == 4 else None
+                check_normalize(self.evaluator.diagnostics, transform, span, channels)
+                shape = None if shape is None else self.apply(transform, shape, span)
         return shape
 
     def fits(self, transform: ComponentValue, span: Span) -> bool:

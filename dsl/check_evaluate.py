@@ -9,6 +9,7 @@ from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_train import ONE_EACH, TrainChecker
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.lints import lint_evaluation
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import BodyDecl
@@ -41,6 +42,11 @@ def check_evaluation(
             "E0301", fields.span("data", owner), f"`{part.part}` is a fact of a part, and no data to evaluate on",
             "not a part", help=f"write `.{part.part.partition('.')[0]}`",
         )  # fmt: skip
+    if isinstance(part, Part) and part.part == "valid":
+        for info in infos:
+            trained_on, measured = trains.trained_on(info), trains.data_of(part.data)
+            span = fields.span("data", owner)
+            lint_evaluation(evaluator.diagnostics, info.instance.name, trained_on, measured, span)
     on = (part.data, part.part) if isinstance(part, Part) else (None, "valid")
     return EvaluationInfo(instance, fields, named, isinstance(model, Ensemble), *on)
 

@@ -10,8 +10,10 @@ from mfc.dsl import ir, shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
 from mfc.dsl.check_schedules import check_schedules
+from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.lints import lint_train
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
@@ -53,6 +55,8 @@ class TrainChecker:
             for phase in phases:
                 self.check_phase(phase.fields, fields, data, model, owner)
         self.check_callbacks(fields, phases, data, owner)
+        seen = self.seen(fields, phases, data, owner)
+        lint_train(self.evaluator, fields, seen, self.weights_from(fields, owner), model, owner)
         for each in (fields, *(phase.fields for phase in phases)):
             groups = _count_groups(model) if model is not None else None
             check_schedules(self.evaluator, each, fields, groups, owner)
@@ -127,6 +131,34 @@ class TrainChecker:
         if here is not None:
             self.check_fit(own if "loss" in own.written else fields, fields, data, here, owner)
 
+    def seen(
+        self, fields: Fields, phases: tuple[PhaseInfo, ...], data: DataInfo | None, owner: Span
+    ) -> list[tuple[DataInfo, Span]]:
+        """The data of each part of a training, each once, and where it is named."""
+        found = {}
+        for own in [phase.fields for phase in phases] or [fields]:
+            named = own if isinstance(own["data"], Instance) else fields
+            here = self.data_of(named["data"]) if isinstance(named["data"], Instance) else data
+            if here is not None:
+                found.setdefault(here.instance, (here, named.span("data", owner)))
+        return list(found.values())
+
+    def weights_from(self, fields: Fields, owner: Span) -> list[tuple[str, list[DataInfo], Span]]:
+        """The trainings that weights come from: name, data, and where it is written."""
+        weights, found = fields["weights"], []
+        for position, value in enumerate(weights if isinstance(weights, list) else [weights]):
+            span = fields.item_span("weights", position, owner)
+            if isinstance(value, Weights) and (info := self.train_of(value.train, span)) is not None:
+                found.append((value.train.name, self.trained_on(info), span))
+        return found
+
+    def trained_on(self, info: TrainInfo) -> list[DataInfo]:
+        """All data that a training is given."""
+        decl = info.instance.declared.decl
+        assert isinstance(decl, BodyDecl)
+        owner = decl.name.span
+        return [data for data, _ in self.seen(info.fields, info.phases, info.data, owner)]
+
     def check_callbacks(
         self, fields: Fields, phases: tuple[PhaseInfo, ...], data: DataInfo | None, owner: Span
     ) -> None:
@@ -143,6 +175,7 @@ class TrainChecker:
         """The loss of `own` and the metrics against the target's type and the model's output. What the loss can't
         take is the model's mistake, and said once."""
         loss, span = own["loss"], own.span("loss", owner)
+        check_class_weights(self.evaluator.diagnostics, loss, span, data, model)
         settled = self.fits_target(loss, span, data, "E0502") and self.fits_output(
             loss, span, fields, data, model
         )

@@ -64,7 +64,7 @@ def compile(
     files: Files,
     catalog: Catalog,
     settings: Mapping[str, Any] = {},
-    facts: Mapping[str, int] = {},
+    facts: Mapping[str, Any] = {},
     opening: bool = False,
 ) -> Compiled:
     """Compiles the spec at an absolute path.

@@ -15,7 +15,7 @@ from mfc.dsl.dims import Dim
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.params import param_value
 from mfc.dsl.resolve import Declared, Program, Unavailable, Used
-from mfc.dsl.scope import Budget, Scope
+from mfc.dsl.scope import Budget, Scope, make_list
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
@@ -29,8 +29,19 @@ from mfc.dsl.syntax import (
     Name,
     Param,
 )
-from mfc.dsl.types import ANY, Kind, Type, Unknown, describe, kind_name, with_article
-from mfc.dsl.values import History, Instance, Uncalled, Weights
+from mfc.dsl.types import (
+    ANY,
+    INT,
+    Awaited,
+    Kind,
+    Type,
+    Unknown,
+    describe,
+    kind_name,
+    list_of,
+    with_article,
+)
+from mfc.dsl.values import History, Instance, Part, Uncalled, Weights
 
 
 class Names(ABC):
@@ -45,7 +56,7 @@ class Names(ABC):
         program: Program,
         catalog: Catalog,
         settings: Mapping[str, Any],
-        facts: Mapping[str, int],
+        facts: Mapping[str, Any],
         diagnostics: Diagnostics,
         opening: bool = False,
     ) -> None:
@@ -187,6 +198,8 @@ class Names(ABC):
             return Unknown(ANY)
         if isinstance(value, Instance) and value.kind == "train":
             return History(value) if expr.name.text == "history" else Weights(value, expr.name.text)
+        if isinstance(value, Part) and expr.name.text == "class_counts":
+            return self.class_counts(value, expr.span)
         known = attributes(value, self.classes)
         if expr.name.text in known:
             return known[expr.name.text]
@@ -210,6 +223,20 @@ class Names(ABC):
                 return len(vocab)
         fact = f"{data.name}.classes"
         return self.facts.get(fact, Dim.symbol(fact))
+
+    def class_counts(self, part: Part, span: Span) -> Any:
+        """How many items of each class a part has, in the order of the classes: known once its items were read."""
+        if part.part != "train":
+            self.diagnostics.add(
+                "W0712",
+                span,
+                f"`{part.part}.class_counts` counts items that a training should know nothing of",
+                "not of the training part",
+                help=f"write `{part.data.declared.name}.train.class_counts`",
+            )
+        fact = f"{part.data.name}.{part.part}.class_counts"
+        counts = self.facts.get(fact)
+        return Awaited(list_of(INT), fact) if counts is None else make_list(counts)
 
     def model_of(self, train: Instance) -> Any:
         """What a train trains: the value of its field `model`."""

@@ -25,6 +25,7 @@ from mfc.dsl.annotations import (
     literal,
     read_annotation,
 )
+from mfc.dsl.augmented import DRAWS_IN_EVALUATION, RETURN_INSTEAD, drawing_in_evaluation
 from mfc.dsl.component import REQUIRED, Component, Parameter, Reading, ReadProblem
 from mfc.dsl.rules import RuleError, parse_rule
 from mfc.dsl.types import Type
@@ -243,6 +244,9 @@ class _Reader:
         self.check_relations(mark, parameters)
         target = f"{self.module or self.path}:{node.name}"
         facts = self.facts(mark, decorator, node.name)
+        lineage = list(self.lineage(node)) if isinstance(node, ast.ClassDef) and facts.get("random") else []
+        if (same := drawing_in_evaluation(lineage, decorator.kind)) is not None:
+            self.report("W0707", same, f"`{node.name}` {DRAWS_IN_EVALUATION}", RETURN_INSTEAD)
         if facts.get("shape"):
             self.check_rule(mark, decorator, facts["shape"], parameters)
         return Component(

@@ -371,6 +371,16 @@ class Unknown:
         return str(self.type)
 
 
+@dataclass(frozen=True)
+class Awaited(Unknown):
+    """A value that only the data tells, such as the list `cifar.train.class_counts`."""
+
+    fact: str
+
+    def __str__(self) -> str:
+        return self.fact
+
+
 ANY, INT, FLOAT, BOOL, STRING, PATH, NONE = (
     AnyType(), Number(True), Number(False), Bool(), String(), String(path=True), NoneType(),
 )  # fmt: skip

@@ -61,7 +61,7 @@ class Driver:
     targets: Sequence[str] = ()
     say: Callable[[str], None] = lambda line: None
     folders: dict[str, Path] = field(default_factory=dict)
-    facts: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     learners: dict[str, Learner] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _index: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
@@ -170,7 +170,7 @@ class Driver:
             raise RunError("R0502", message, help="give it in the spec")
         match stage.kind:
             case "items":
-                stages.run_items(stage, self.folders, result.folder)
+                stages.run_items(stage, self.folders, result.folder, self.means)
             case "packed" | "tokenizer" | "tokens":
                 carry_out = getattr(stages, f"run_{stage.kind}")
                 carry_out(stage, self.folders, result.folder, self.means, self._shows(stage.name))

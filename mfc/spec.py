@@ -82,7 +82,7 @@ class Spec:
         """Whether the spec can be compiled to a plan."""
         return not self.errors
 
-    def with_facts(self, facts: Mapping[str, int]) -> Spec:
+    def with_facts(self, facts: Mapping[str, Any]) -> Spec:
         """The spec checked again with what was found out about its data, such as `{"cifar.classes": 10}`."""
         return _compile(self.path, self.text, self.settings, self.roots, facts)
 
@@ -129,7 +129,7 @@ def _compile(
     text: str,
     settings: Mapping[str, Any],
     roots: Sequence[Path],
-    facts: Mapping[str, int],
+    facts: Mapping[str, Any],
     opening: bool = False,
 ) -> Spec:
     files = DiskFiles(roots)

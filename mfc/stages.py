@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mfc.dsl import ir
 from mfc.runtime.build import build
 from mfc.runtime.data.files import Listing, list_files
-from mfc.runtime.data.items import Items, list_items
+from mfc.runtime.data.items import Items, list_items, overlap
 from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.vocab import VOCAB, read_vocab
@@ -67,20 +67,23 @@ def scan(stage: ir.Stage, caches: Callable[[str], HashCache]) -> Listing:
     return list_files(build(stage.placing["source"]), caches)
 
 
-def run_items(stage: ir.Stage, inputs: Folders, out: Path) -> None:
+def run_items(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> None:
     recipe = stage.recipe
     listing = Listing.load(inputs[stage.inputs[0]])
     split, label = located(stage, recipe["split"]), located(stage, recipe["label"])
     source = build(stage.placing["source"]) if "columns" in recipe else None
-    list_items(listing, split, label, recipe["target"], recipe["vocab"], source).save(out)
+    items = list_items(listing, split, label, recipe["target"], recipe["vocab"], source)
+    if warning := overlap(items):
+        print(f"{stage.name}: {warning}", file=means.stream or sys.stderr, flush=True)
+    items.save(out)
 
 
-def facts(stage: ir.Stage, folder: Path) -> dict[str, int]:
+def facts(stage: ir.Stage, folder: Path) -> dict[str, int | list[int]]:
     """What a stage found out that specs may ask for: `{"cifar.classes": 10}`, `{"pieces.vocab": 8000}`."""
     if stage.kind == "tokenizer":
         return {f"{stage.name}.vocab": len(read_vocab(folder))}
     name = stage.name.removesuffix(".items")
-    return {f"{name}.{k}": v for k, v in Items.load(folder).facts().items() if isinstance(v, int)}
+    return {f"{name}.{k}": v for k, v in Items.load(folder).facts().items()}
 
 
 def content(items: Path) -> str:

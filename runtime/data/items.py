@@ -102,6 +102,23 @@ def list_items(
     return Items(paths, digests, train, valid, targets, words)
 
 
+OVERLAP = "W0711"
+"""The code of the warning about items that are in both parts."""
+
+
+def overlap(items: Items) -> str:
+    """A warning where items of the validation part have the content of one that trains; nothing where none has."""
+    training = {items.digests[i]: i for i in reversed(items.train)}
+    again = [(i, training[items.digests[i]]) for i in items.valid if items.digests[i] in training]
+    if not again:
+        return ""
+    valid, train = (items.paths[i] for i in again[0])
+    return (
+        f"warning[{OVERLAP}]: {len(again):,} of {len(items.valid):,} validation items train as well, under other "
+        f"names: `{valid}` has the content of `{train}`"
+    )
+
+
 def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[str]]:
     """What items have in the column that a splitter or labeler reads: nothing where it reads none."""
     name = getattr(reader, "reads_column", None)
