@@ -10,7 +10,7 @@ from mfc.dsl.calls import Bound, Signature, Slot, bind, check_together
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Fix
 from mfc.dsl.functions import FUNCTIONS, FunctionError, call_function
-from mfc.dsl.names import Names
+from mfc.dsl.names import Names, is_optimizer
 from mfc.dsl.params import type_of
 from mfc.dsl.resolve import Declared, Unavailable, Used
 from mfc.dsl.scope import LimitReached, Scope, make_list
@@ -129,7 +129,15 @@ class Calls(Names):
                 fix=Fix("remove the parentheses", expr.span, declared.name),
             )
             return self.arguments_anyway(expr, scope)
-        return Instance(declared, tuple(self.bind_declared(declared, expr, scope).args.items()))
+        args = self.bind_declared(declared, expr, scope).args
+        if isinstance(decl, ValueDecl) and is_optimizer(decl):
+            self.budget.enter(f"for the optimizer `{declared.name}`", expr.span)
+            value = self.value(
+                decl.value, Scope(declared.module, args), Kind("optimizer"), f"`{declared.name}`"
+            )
+            self.budget.leave()
+            return value
+        return Instance(declared, tuple(args.items()))
 
     def bind_declared(self, declared: Declared, expr: CallExpr, scope: Scope) -> Bound:
         """The arguments of a call of a declaration with parameters, defaults filled in."""

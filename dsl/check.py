@@ -13,6 +13,7 @@ from mfc.dsl.catalog import Catalog
 from mfc.dsl.check_data import check_data, input_shape
 from mfc.dsl.check_evaluate import check_evaluation
 from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.elaborate import Elaborator
@@ -133,7 +134,7 @@ class _Checker:
             case DataDecl():
                 check_data(self.evaluator, Instance(declared), scope)
             case ValueDecl():
-                self.evaluator.value(decl.value, scope, _kind_of(decl), f"`{declared.name}`")
+                self.value(decl, scope)
             case BodyDecl(kind="block" | "model"):
                 Elaborator(self.evaluator).check_body(declared, scope)
             case BodyDecl(kind="train"):
@@ -172,7 +173,12 @@ class _Checker:
                 for name, value in fields.values.items():
                     self.follow(value, fields.span(name, decl.name.span))
             case ValueDecl():
-                self.evaluator.value(decl.value, scope, _kind_of(decl), f"`{declared.name}`")
+                self.value(decl, scope)
+
+    def value(self, decl: ValueDecl, scope: Scope) -> None:
+        """Checks what a declaration gives a name."""
+        value = self.evaluator.value(decl.value, scope, Kind(decl.kind), f"`{decl.name.text}`")
+        check_optimizer(self.evaluator, value)
 
     def follow(self, value: Any, span: Span) -> None:
         """Checks the instances that a value refers to."""
@@ -222,7 +228,3 @@ class _Checker:
                 self.checked.models[named.declared] = info.model
             self.checked.trains[instance] = info
         return self.checked.trains[instance]
-
-
-def _kind_of(decl: ValueDecl) -> Type:
-    return Kind(decl.kind)

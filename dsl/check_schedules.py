@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mfc.dsl import check_optimizer
 from mfc.dsl.component import Component
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.typed import Fields
-from mfc.dsl.types import Number, Unknown
+from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue
-from mfc.dsl.want import members
 
 
 def check_schedules(
@@ -56,7 +56,7 @@ def check_schedules(
 
 
 def hyperparameters(evaluator: Evaluator, optimizer: Any) -> list[str] | None:
-    """What schedules may drive: the numeric arguments of the optimizer, `adam` if there is none; None where that is
+    """What schedules may drive: the hyperparameters of the optimizer, of `adam` if there is none; None where that is
     not known."""
     if isinstance(optimizer, ComponentValue):
         info: Component | None = optimizer.info
@@ -65,9 +65,7 @@ def hyperparameters(evaluator: Evaluator, optimizer: Any) -> list[str] | None:
         info, args = evaluator.catalog.lookup("optimizer", "adam"), {}
     if info is None or isinstance(optimizer, Unknown):
         return None
-    absent = [name for name in info.facts["unless_zero"] if args.get(name) == 0]
-    numbers = [p.name for p in info.parameters if any(isinstance(t, Number) for t in members(p.type))]
-    return [name for name in numbers if name not in absent]
+    return check_optimizer.hyperparameters(info, args)
 
 
 def drives(schedule: ComponentValue) -> Iterator[tuple[str, Span | None]]:

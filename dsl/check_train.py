@@ -9,6 +9,7 @@ from typing import Any
 from mfc.dsl import ir, shapes
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
+from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.elaborate import Elaborated, Elaborator
@@ -57,6 +58,7 @@ class TrainChecker:
         self.check_callbacks(fields, phases, data, owner)
         seen = self.seen(fields, phases, data, owner)
         lint_train(self.evaluator, fields, seen, self.weights_from(fields, owner), model, owner)
+        check_optimizer(self.evaluator, fields["optimizer"])
         for each in (fields, *(phase.fields for phase in phases)):
             groups = _count_groups(model) if model is not None else None
             check_schedules(self.evaluator, each, fields, groups, owner)

@@ -28,6 +28,7 @@ from mfc.dsl.syntax import (
     LetStmt,
     Name,
     Param,
+    ValueDecl,
 )
 from mfc.dsl.types import (
     ANY,
@@ -149,12 +150,15 @@ class Names(ABC):
             return Unknown(ANY)
         if isinstance(decl, LetStmt | Param):
             return self.constant(declared, span, want)
+        if decl.params is None and is_optimizer(decl):
+            return self.constant(declared, span, want)
         if decl.params is None and getattr(decl, "kind", "data") != "block":
             return Instance(declared)
         return Uncalled(declared.name, declared, span)
 
     def constant(self, declared: Declared, span: Span, want: Type) -> Any:
-        """The value of a top-level `let` or of a `param`, worked out once for each kind of thing it is wanted as."""
+        """The value of a top-level `let`, a `param` or an optimizer, worked out once for each kind of thing it is
+        wanted as."""
         key = (id(declared), tuple(wanted.kinds(want)))
         if key not in self._known:
             if any(declared is d for d in self._open):
@@ -168,6 +172,8 @@ class Names(ABC):
                     self._known[key] = param_value(self, decl, scope)
                 elif isinstance(decl, LetStmt):
                     self._known[key] = self.evaluate(decl.value, scope, want)
+                elif isinstance(decl, ValueDecl):
+                    self._known[key] = self.value(decl.value, scope, Kind("optimizer"), f"`{declared.name}`")
             except RecursionError:
                 self._known[key] = Unknown(ANY)  # so that one of a long chain reports it, not each
                 raise
@@ -246,6 +252,11 @@ class Names(ABC):
         if expr is None:
             return Unknown(ANY)
         return self.evaluate(expr, Scope(train.declared.module, dict(train.args)), Kind("model"))
+
+
+def is_optimizer(decl: object) -> bool:
+    """Whether a declaration gives an optimizer a name: it stands for its value, as a `let` does, and is no stage."""
+    return isinstance(decl, ValueDecl) and decl.kind == "optimizer"
 
 
 def _is_stack(binding: object) -> bool:

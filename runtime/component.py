@@ -234,11 +234,24 @@ def callback(
     return _marks("callback", observes=observes, mixes=mixes, targets=targets)
 
 
-def stat(component: T) -> T:
-    """A running statistic of the gradients that steppers read."""
-    return _marks("stat")(component)
+@overload
+def stat(component: T) -> T: ...
+@overload
+def stat(*, keeps: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> Callable[[T], T]: ...
+def stat(component: Any = None, *, keeps: tuple[str, ...] = (), reads: tuple[str, ...] = ()) -> Any:
+    """A running statistic of the gradients that steppers read: a `Part` of an optimizer (`mfc.runtime.optim.parts`).
+    `keeps` are the names of its state, a tensor of each parameter's shape for each; `"step"` is the number of updates
+    of a parameter, which the optimizer counts. `reads` are names that stats before it keep."""
+    mark = _marks("stat", keeps=keeps, reads=reads)
+    return mark if component is None else mark(component)
 
 
-def stepper(component: T) -> T:
-    """One part of an optimizer's update."""
-    return _marks("stepper")(component)
+@overload
+def stepper(component: T) -> T: ...
+@overload
+def stepper(*, reads: tuple[str, ...] = (), changes_grad: bool = False) -> Callable[[T], T]: ...
+def stepper(component: Any = None, *, reads: tuple[str, ...] = (), changes_grad: bool = False) -> Any:
+    """One part of an optimizer's update: a `Part` (`mfc.runtime.optim.parts`). `reads` are the names that stats must
+    keep for it. One that `changes_grad` acts before the stats, which see the gradient as it leaves it."""
+    mark = _marks("stepper", reads=reads, changes_grad=changes_grad)
+    return mark if component is None else mark(component)

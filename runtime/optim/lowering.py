@@ -109,7 +109,7 @@ def lower(parts: Sequence[Part]) -> Kernel | None:
     """The fused kernel that does what these parts do one after another, or None."""
     if not all(type(part) in KNOWN for part in parts):  # a subclass may do something else
         return None
-    match list(parts):
+    match _in_order(parts):
         case [
             *decay,
             average_grad(dampening=True),
@@ -123,6 +123,15 @@ def lower(parts: Sequence[Part]) -> Kernel | None:
         case [*decay, sgd_step()]:
             return FusedSgd(_decouples(decay), False, False, False) if _is_decay(decay) else None
     return None
+
+
+def _in_order(parts: Sequence[Part]) -> list[Part]:
+    """The parts in the order of `KNOWN`, where it does not matter: stats see neither each other nor the weights, but
+    a gradient with a penalty in it where that stands before them."""
+    if not parts or any(type(part) is l2_reg for part in parts[1:]):
+        return list(parts)
+    *before, last = parts
+    return [*sorted(before, key=lambda part: KNOWN.index(type(part))), last]
 
 
 def _is_decay(parts: Sequence[Part]) -> bool:

@@ -14,7 +14,7 @@ from mfc.runtime.optim.buckets import Bucket, is_dense
 from mfc.runtime.optim.lowering import has_kernel, lower
 from mfc.runtime.optim.parts import Part, Scratch
 from mfc.runtime.optim.schedules import Spread, rate_for
-from mfc.runtime.optim.units import Unit, plan, run
+from mfc.runtime.optim.units import Task, passes, plan, run
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Composition:
         dimension.
 
     Raises:
-        RunError: R0222 where a stepper reads what no part before it keeps.
+        RunError: R0222 where a part reads what no part before it keeps, R0225 where two parts keep one state, give
+            one hyperparameter different values, or what stands for a part is none.
     """
 
     parts: Sequence[Part]
@@ -37,14 +38,26 @@ class Composition:
     hypers: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        kept: set[str] = set()
+        kept: dict[str, str] = {}
+        hypers: dict[str, tuple[float, str]] = {}
         for part in self.parts:
+            own = type(part).__name__
+            if not isinstance(part, Part):
+                message = f"`{own}` is no part of an optimizer"
+                raise RunError("R0225", message, help="let its class extend `mfc.runtime.optim.parts.Part`")
             if missing := [name for name in part.reads if name not in kept]:
-                message = f"`{type(part).__name__}` reads `{missing[0]}`, which no stat before it keeps"
+                message = f"`{own}` reads `{missing[0]}`, which no stat before it keeps"
                 raise RunError("R0222", message, help="add the stat, before the stepper")
-            kept.update(part.keeps, ["step"] if part.counts else [])
-        hypers = {name: value for part in self.parts for name, value in part.hypers.items()}
-        object.__setattr__(self, "hypers", hypers)
+            if twice := [name for name in part.keeps if name in kept]:
+                message = f"`{kept[twice[0]]}` and `{own}` both keep `{twice[0]}`"
+                raise RunError("R0225", message, help="leave one of them out")
+            for name, value in part.hypers.items():
+                before, other = hypers.setdefault(name, (value, own))
+                if before != value:
+                    message = f"`{name}` is {before} for `{other}` and {value} for `{own}`"
+                    raise RunError("R0225", message, help="a hyperparameter has one value for all parts")
+            kept.update(dict.fromkeys(part.keeps, own))
+        object.__setattr__(self, "hypers", {name: value for name, (value, _) in hypers.items()})
 
     def create(self, groups: Sequence[Mapping[str, Any]], *, lowered: bool = True) -> Optimizer:
         """The optimizer of these groups of parameters, the model's first layers first.
@@ -98,10 +111,11 @@ class Optimizer:
         self.hypers = [dict(hyper) for hyper in hypers]
         self.wd_bn_bias = wd_bn_bias
         self._kernel = lower(self.parts) if lowered else None
-        self._keeps = tuple(dict.fromkeys(name for part in self.parts for name in part.keeps))
-        self._counts = any(part.counts for part in self.parts)
+        kept = [name for part in self.parts for name in part.keeps]
+        self._keeps, self._counts = tuple(name for name in kept if name != "step"), "step" in kept
+        self._passes = passes(self.parts)
         self._buckets: list[Bucket] = []
-        self._plans: dict[Bucket, tuple[list[int], list[Unit]]] = {}
+        self._plans: dict[Bucket, tuple[list[int], list[Task]]] = {}
         self._scratches: dict[tuple[torch.device, torch.dtype], list[Scratch]] = {}
         self._left_out: list[nn.Parameter] = []
         self.clear_state()
@@ -134,7 +148,7 @@ class Optimizer:
             else:
                 scratches = self._scratches.setdefault((bucket.device, bucket.dtype), [])
                 by_index = dict(zip(live, gradients))
-                run(self._units(bucket, live), bucket, self.parts, hyper, by_index, scratches)
+                run(self._tasks(bucket, live), bucket, self._passes, hyper, by_index, scratches)
 
     def zero_grad(self) -> None:
         """Takes all gradients away, so that a parameter that the next loss doesn't reach is left out."""
@@ -173,13 +187,13 @@ class Optimizer:
 
     # ── layout ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _units(self, bucket: Bucket, live: list[int]) -> list[Unit]:
-        """The units of a composed update, planned anew only where other parameters have a gradient."""
-        planned, units = self._plans.get(bucket, ([], []))
+    def _tasks(self, bucket: Bucket, live: list[int]) -> list[Task]:
+        """The tasks of a composed update, planned anew only where other parameters have a gradient."""
+        planned, tasks = self._plans.get(bucket, ([], []))
         if planned != live:
-            units = plan(bucket, live)
-            self._plans[bucket] = live, units
-        return units
+            tasks = plan(bucket, live, measured=len(self._passes) > 1)
+            self._plans[bucket] = live, tasks
+        return tasks
 
     def _follow(self) -> None:
         """Keeps up with parameters that moved, as by `model.to(...)`, or that train only from now on."""

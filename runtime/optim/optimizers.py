@@ -1,21 +1,34 @@
-"""The optimizers that a recipe can name. Their numbers are hyperparameters, which a schedule may drive.
+"""The optimizers that a recipe can name. Those of their numbers that need not be whole are hyperparameters, which a
+schedule may drive.
 
 Names and defaults are fastai's where the name is fastai's: the moving averages are `mom` and `sqr_mom`
 (PyTorch's `momentum` and `betas`), weight decay is `wd`, decoupled from the gradient unless `decouple_wd` is
 false, when it is a penalty in the gradient (`l2_reg`). `wd_bn_bias` says whether biases and norm layers
 (parameters of one dimension) decay too; fastai's default is that they don't. `lr` is a number, or differs
-from group to group (`spread(...)`); a schedule that drives it wins. All of them run on torch's fused kernels.
+from group to group (`spread(...)`); a schedule that drives it wins. `sgd`, `momentum`, `adam` and `adamw` run on
+torch's fused kernels.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from mfc.runtime.component import Range, Rate, optimizer
+from mfc.runtime.component import Optimizer, Range, Rate, Stat, Stepper, optimizer
 from mfc.runtime.optim.optimizer import Composition
 from mfc.runtime.optim.parts import Part
-from mfc.runtime.optim.stats import average_grad, average_sqr_grad, step_count
-from mfc.runtime.optim.steppers import adam_step, l2_reg, momentum_step, sgd_step, weight_decay
+from mfc.runtime.optim.stats import average_grad, average_sqr_grad, slow_weights, step_count
+from mfc.runtime.optim.steppers import (
+    adam_step,
+    l2_reg,
+    lamb_step,
+    larc_step,
+    lookahead_step,
+    momentum_step,
+    radam_step,
+    rms_prop_step,
+    sgd_step,
+    weight_decay,
+)
 
 
 @optimizer(unless_zero=("mom",))
@@ -85,9 +98,149 @@ def adamw(
     return Composition([weight_decay(wd), *_adam(mom, sqr_mom, eps)], lr, wd_bn_bias)
 
 
+@optimizer(unless_zero=("mom",))
+def rmsprop(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.0,
+    sqr_mom: Annotated[float, Range(0, below=1)] = 0.99,
+    eps: Annotated[float, Range(0)] = 1e-8,
+    wd: Annotated[float, Range(0)] = 0.0,
+    decouple_wd: bool = True,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """RMSProp with fastai's defaults: the gradient over the root of the average of its squares.
+
+    Where `mom` isn't 0 it is the gradients' moving average that is divided, not dampened, as in fastai; PyTorch
+    averages what was divided. T. Tieleman and G. Hinton, "Neural Networks for Machine Learning", lecture 6.5 (2012).
+    """
+    stats = [*([average_grad(mom)] if mom else []), average_sqr_grad(sqr_mom)]
+    return Composition([_decay(wd, decouple_wd), *stats, rms_prop_step(eps)], lr, wd_bn_bias)
+
+
+@optimizer
+def radam(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.9,
+    sqr_mom: Annotated[float, Range(0, below=1)] = 0.99,
+    eps: Annotated[float, Range(0)] = 1e-5,
+    wd: Annotated[float, Range(0)] = 0.0,
+    beta: Annotated[float, Range(0)] = 0.0,
+    decouple_wd: bool = True,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """Rectified Adam with fastai's defaults: warms itself up, while it has seen few gradients.
+
+    `beta` above 0 smooths the denominator by a softplus. L. Liu et al., "On the Variance of the Adaptive Learning
+    Rate and Beyond" (2019).
+    """
+    parts = [_decay(wd, decouple_wd), *_adam_stats(mom, sqr_mom), radam_step(eps, beta)]
+    return Composition(parts, lr, wd_bn_bias)
+
+
+@optimizer
+def lamb(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.9,
+    sqr_mom: Annotated[float, Range(0, below=1)] = 0.99,
+    eps: Annotated[float, Range(0)] = 1e-5,
+    wd: Annotated[float, Range(0)] = 0.0,
+    decouple_wd: bool = True,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """LAMB with fastai's defaults: Adam whose step is as long as the parameter, for large batches.
+
+    The trust ratio is 10 at most, and weight decay stands apart from it, as in fastai; `lamb_decay_step()` is the
+    step with the paper's decay. Y. You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76
+    minutes" (2019).
+    """
+    parts = [_decay(wd, decouple_wd), *_adam_stats(mom, sqr_mom), lamb_step(eps)]
+    return Composition(parts, lr, wd_bn_bias)
+
+
+@optimizer(unless_zero=("mom",))
+def larc(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.9,
+    clip: bool = True,
+    trust_coeff: Annotated[float, Range(above=0)] = 0.02,
+    eps: Annotated[float, Range(0)] = 1e-8,
+    wd: Annotated[float, Range(0)] = 0.0,
+    decouple_wd: bool = True,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """LARC with fastai's defaults: momentum at rates that follow each parameter's norm and its gradient's.
+
+    Without `clip` it is LARS, whose rates may be larger than `lr`. Y. You, I. Gitman and B. Ginsburg, "Large Batch
+    Training of Convolutional Networks" (2017).
+    """
+    stats = [average_grad(mom)] if mom else []
+    parts = [_decay(wd, decouple_wd), *stats, larc_step(trust_coeff, eps, clip)]
+    return Composition(parts, lr, wd_bn_bias)
+
+
+@optimizer
+def lookahead(
+    optimizer: Optimizer, k: Annotated[int, Range(1)] = 6, alpha: Annotated[float, Range(0, 1)] = 0.5
+) -> Composition:
+    """Another optimizer, with slow weights that follow by `alpha` every `k` updates, and that it then goes on from.
+
+    M. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back" (2019), as in fastai.
+    """
+    inner: Composition = optimizer
+    parts = [part for part in inner.parts if not isinstance(part, step_count)]
+    parts = [step_count(), slow_weights(), *parts, lookahead_step(k, alpha)]
+    return Composition(parts, inner.lr, inner.wd_bn_bias)
+
+
+@optimizer
+def ranger(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.95,
+    wd: Annotated[float, Range(0)] = 0.01,
+    eps: Annotated[float, Range(0)] = 1e-6,
+    k: Annotated[int, Range(1)] = 6,
+    alpha: Annotated[float, Range(0, 1)] = 0.5,
+    sqr_mom: Annotated[float, Range(0, below=1)] = 0.99,
+    beta: Annotated[float, Range(0)] = 0.0,
+    decouple_wd: bool = True,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """Lookahead around rectified Adam, with fastai's defaults.
+
+    L. Wright, "Ranger" (2019).
+    """
+    return lookahead(radam(lr, mom, sqr_mom, eps, wd, beta, decouple_wd, wd_bn_bias), k, alpha)
+
+
+@optimizer
+def stateful(
+    *,
+    stats: list[Stat] = [],  # noqa: B006
+    steppers: list[Stepper],
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """An optimizer put together from its parts: `stats` keep what the `steppers` read.
+
+    For each update the stats act first, one after another, then the steppers; those that change the gradient, as
+    `l2_reg()` does, act before the stats. The numbers of all parts are hyperparameters. What is the same as
+    `sgd`, `momentum` or `adam` runs on torch's fused kernels too.
+
+    Raises:
+        RunError: R0222 and R0225 where the parts don't go together.
+    """
+    first = [part for part in steppers if isinstance(part, Part) and part.changes_grad]
+    parts = [*first, *stats, *(part for part in steppers if part not in first)]
+    return Composition(parts, lr, wd_bn_bias)
+
+
 def _decay(wd: float, decoupled: bool) -> Part:
     return weight_decay(wd) if decoupled else l2_reg(wd)
 
 
 def _adam(mom: float, sqr_mom: float, eps: float) -> list[Part]:
-    return [average_grad(mom, dampening=True), average_sqr_grad(sqr_mom), step_count(), adam_step(eps)]
+    return [*_adam_stats(mom, sqr_mom), adam_step(eps)]
+
+
+def _adam_stats(mom: float, sqr_mom: float) -> list[Part]:
+    return [average_grad(mom, dampening=True), average_sqr_grad(sqr_mom), step_count()]

@@ -1,11 +1,16 @@
-"""Steppers: the parts of an update that change the parameters. After fastai's `optimizer` module."""
+"""Steppers: the parts of an update that change the parameters. After fastai's `optimizer` module.
+
+Those that debias averages divide them by what the gradients of the first updates count in them.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated
 
 import torch
+from torch.nn import functional as F
 
 from mfc.runtime.component import Range, stepper
 from mfc.runtime.optim.parts import Part, Piece
@@ -26,7 +31,7 @@ class weight_decay(Part):
             piece.p.mul_(1 - hyper["lr"] * hyper["wd"])
 
 
-@stepper
+@stepper(changes_grad=True)
 class l2_reg(Part):
     """Adds `wd * p` to the gradient that later parts see, as a penalty on the squared weights would."""
 
@@ -46,15 +51,13 @@ class sgd_step(Part):
         piece.p.add_(piece.grad, alpha=-hyper["lr"])
 
 
-@stepper
+@stepper(reads=("grad_avg",))
 class momentum_step(Part):
     """Steps against the averaged gradient: `p - lr * grad_avg`; reads `average_grad()`.
 
     With `nesterov` against `grad + mom * grad_avg`, where the next step's momentum will lead (I. Sutskever et
     al., "On the importance of initialization and momentum in deep learning", 2013, as PyTorch writes it).
     """
-
-    reads = ("grad_avg",)
 
     def __init__(self, nesterov: bool = False) -> None:
         self.nesterov = nesterov
@@ -67,7 +70,23 @@ class momentum_step(Part):
             piece.p.add_(piece.grad_avg, alpha=-lr)
 
 
-@stepper
+@stepper(reads=("sqr_avg",))
+class rms_prop_step(Part):
+    """Steps against `grad / (sqrt(sqr_avg) + eps)`, or `grad_avg` over it where `average_grad()` keeps that.
+
+    Reads `average_sqr_grad()`. T. Tieleman and G. Hinton, "Neural Networks for Machine Learning", lecture 6.5
+    (2012).
+    """
+
+    def __init__(self, eps: Annotated[float, Range(0)] = 1e-8) -> None:
+        self.hypers = {"eps": eps}
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch("rms_prop_step")).add_(hyper["eps"])
+        piece.p.addcdiv_(averaged(piece), denominator, value=-hyper["lr"])
+
+
+@stepper(reads=("grad_avg", "sqr_avg", "step"))
 class adam_step(Part):
     """Steps against `grad_avg / (sqrt(sqr_avg) + eps)`, both averages debiased by their number of updates.
 
@@ -75,16 +94,176 @@ class adam_step(Part):
     "Adam: A Method for Stochastic Optimization" (2015).
     """
 
-    reads = ("grad_avg", "sqr_avg", "step")
-
     def __init__(self, eps: Annotated[float, Range(0)] = 1e-5) -> None:
         self.hypers = {"eps": eps}
 
     def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
-        debias = 1 - hyper["mom"] ** piece.step
-        # the debiasing of sqr_avg goes into eps and the step's length, which saves a pass over the piece
-        sqr_debias = (1 - hyper["sqr_mom"] ** piece.step) ** 0.5
-        denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch("adam_step")).add_(
-            hyper["eps"] * sqr_debias
-        )
-        piece.p.addcdiv_(piece.grad_avg, denominator, value=-hyper["lr"] * sqr_debias / debias)
+        denominator = adam_denominator(piece, hyper, "adam_step")
+        piece.p.addcdiv_(piece.grad_avg, denominator, value=-hyper["lr"] * adam_scale(piece, hyper))
+
+
+@stepper(reads=("grad_avg", "sqr_avg", "step"))
+class radam_step(Part):
+    """Adam's step, rectified: shorter while `sqr_avg` is made of few gradients, without it for the first.
+
+    Where too few gradients went into `sqr_avg` to say how much it varies, it steps against `grad_avg` alone. With
+    `beta` above 0 the denominator is smoothed by a softplus (Q. Tong et al., "Calibrating the Adaptive Learning
+    Rate to Improve Convergence of ADAM", 2019). Reads `average_grad(dampening = true)`, `average_sqr_grad()` and
+    `step_count()`. L. Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (2019).
+    """
+
+    def __init__(
+        self, eps: Annotated[float, Range(0)] = 1e-5, beta: Annotated[float, Range(0)] = 0.0
+    ) -> None:
+        self.hypers = {"eps": eps, "beta": beta}
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        lr, rectifier = hyper["lr"], rectification(hyper["sqr_mom"], piece.step)
+        if not rectifier:
+            piece.p.add_(piece.grad_avg, alpha=-lr / grad_debias(piece, hyper))
+            return
+        denominator = adam_denominator(piece, hyper, "radam_step")
+        if hyper["beta"]:
+            root = sqr_debias(piece, hyper) ** 0.5
+            denominator = F.softplus(denominator.div_(root), hyper["beta"]).mul_(root)
+        piece.p.addcdiv_(piece.grad_avg, denominator, value=-lr * rectifier * adam_scale(piece, hyper))
+
+
+@stepper(reads=("grad_avg", "sqr_avg", "step"))
+class lamb_step(Part):
+    """Adam's step, made as long as the parameter is: times the norm of each parameter over that of its step.
+
+    This trust ratio is `max_trust` at most, and 1 where either norm is 0. Reads
+    `average_grad(dampening = true)`, `average_sqr_grad()` and `step_count()`. Y. You et al., "Large Batch
+    Optimization for Deep Learning: Training BERT in 76 minutes" (2019).
+    """
+
+    def __init__(
+        self, eps: Annotated[float, Range(0)] = 1e-5, max_trust: Annotated[float, Range(above=0)] = 10.0
+    ) -> None:
+        self.hypers = {"eps": eps, "max_trust": max_trust}
+
+    def measure(self, piece: Piece, hyper: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        step = adam_denominator(piece, hyper, "lamb_step")
+        return piece.p, torch.div(piece.grad_avg, step, out=step)
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        p_norm, step_norm = piece.norms
+        scale = adam_scale(piece, hyper)
+        trust = (p_norm / (scale * step_norm)).clamp_(max=hyper["max_trust"])
+        trust = torch.where((p_norm > 0) & (step_norm > 0), trust, 1)
+        step = piece.scratch("lamb_step")
+        piece.p.addcmul_(step, trust.to(step.dtype), value=-hyper["lr"] * scale)
+
+
+@stepper(reads=("grad_avg", "sqr_avg", "step"))
+class lamb_decay_step(lamb_step):
+    """LAMB's step with the weight decay of its paper: `wd * p` is part of the step whose norm is taken.
+
+    `lamb_step()` beside `weight_decay()` is fastai's, which decays apart from the trust ratio.
+    """
+
+    def __init__(
+        self,
+        wd: Annotated[float, Range(0)] = 0.01,
+        eps: Annotated[float, Range(0)] = 1e-5,
+        max_trust: Annotated[float, Range(above=0)] = 10.0,
+    ) -> None:
+        self.hypers = {"wd": wd, "eps": eps, "max_trust": max_trust}
+
+    def measure(self, piece: Piece, hyper: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        p, step = super().measure(piece, hyper)
+        return p, step.add_(p, alpha=hyper["wd"] / adam_scale(piece, hyper))
+
+
+@stepper
+class larc_step(Part):
+    """Steps against the gradient at a rate of each parameter's own: `lr * trust_coeff * |p| / (|grad| + wd * |p|)`.
+
+    With `clip` the rate is `lr` at most (LARC), without it is what it is (LARS); where either norm is 0 it is
+    `lr`. The step is against `grad_avg` where `average_grad()` keeps that. Y. You, I. Gitman and B. Ginsburg, "Large
+    Batch Training of Convolutional Networks" (2017), where momentum takes the rates in; as in fastai it averages
+    the gradients alone here.
+    """
+
+    def __init__(
+        self,
+        trust_coeff: Annotated[float, Range(above=0)] = 0.02,
+        eps: Annotated[float, Range(0)] = 1e-8,
+        clip: bool = True,
+    ) -> None:
+        self.hypers = {"trust_coeff": trust_coeff, "eps": eps}
+        self.clip = clip
+
+    def measure(self, piece: Piece, hyper: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
+        return piece.p, piece.grad
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        p_norm, grad_norm = piece.norms
+        trust = hyper["trust_coeff"] * p_norm / (grad_norm + hyper.get("wd", 0.0) * p_norm + hyper["eps"])
+        if self.clip:
+            trust = trust.clamp_(max=1)
+        trust = torch.where((p_norm > 0) & (grad_norm > 0), trust, 1)
+        piece.p.addcmul_(averaged(piece), trust.to(piece.p.dtype), value=-hyper["lr"])
+
+
+@stepper(reads=("slow", "step"))
+class lookahead_step(Part):
+    """Every `k` updates moves the slow weights by `alpha` towards the parameters, and these to the slow weights.
+
+    Stands after the steppers that it looks ahead with; reads `slow_weights()` and `step_count()`. M. Zhang et al.,
+    "Lookahead Optimizer: k steps forward, 1 step back" (2019).
+    """
+
+    def __init__(self, k: Annotated[int, Range(1)] = 6, alpha: Annotated[float, Range(0, 1)] = 0.5) -> None:
+        self.k = k
+        self.hypers = {"alpha": alpha}
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        if piece.step % self.k == 0:
+            piece.p.copy_(piece.slow.lerp_(piece.p, hyper["alpha"]))
+
+
+# ── what several of them do ─────────────────────────────────────────────────────────────────────────────────
+
+
+def averaged(piece: Piece) -> torch.Tensor:
+    """The averaged gradient where a stat keeps it, else the gradient."""
+    return getattr(piece, "grad_avg", piece.grad)
+
+
+def debias(mom: float, weight: float, step: int) -> float:
+    """How much the gradients of the first `step` updates count in an average, in which the newest counts `weight`."""
+    return weight * (1 - mom**step) / (1 - mom)
+
+
+def grad_debias(piece: Piece, hyper: Mapping[str, float]) -> float:
+    """What the average of the gradients is divided by."""
+    return debias(hyper["mom"], piece.grad_weight, piece.step)
+
+
+def sqr_debias(piece: Piece, hyper: Mapping[str, float]) -> float:
+    """What the average of their squares is divided by."""
+    return debias(hyper["sqr_mom"], piece.sqr_weight, piece.step)
+
+
+def adam_denominator(piece: Piece, hyper: Mapping[str, float], name: str) -> torch.Tensor:
+    """Adam's denominator times the root of `sqr_debias`, in the scratch memory of that name: the debiasing goes into
+    eps and `adam_scale`, which saves a pass over the piece."""
+    denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch(name))
+    return denominator.add_(hyper["eps"] * sqr_debias(piece, hyper) ** 0.5)
+
+
+def adam_scale(piece: Piece, hyper: Mapping[str, float]) -> float:
+    """What makes Adam's step of `grad_avg` over `adam_denominator`."""
+    return sqr_debias(piece, hyper) ** 0.5 / grad_debias(piece, hyper)
+
+
+def rectification(sqr_mom: float, step: int) -> float:
+    """How much shorter RAdam's step is than Adam's; 0 where the average of squares says too little, as it does
+    of 5 gradients or fewer (by the length of the simple average that it stands for)."""
+    longest = 2 / (1 - sqr_mom) - 1
+    length = longest - 2 * step * sqr_mom**step / (1 - sqr_mom**step)
+    if length <= 5:
+        return 0.0
+    return math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
