@@ -12,13 +12,13 @@ PARTS = ("train", "valid", "test", "all")
 OF_CURRENT = ("channels", "height", "width", "length", "features", "shape")
 
 
-def attributes(value: Any, classes: Callable[[Instance], Any]) -> Mapping[str, Any]:
-    """What a value's attributes are, by name. `classes` gives the number of classes of a data block."""
+def attributes(value: Any, sizes: Callable[[Instance], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a value's attributes are, by name. `sizes` gives those of a data block that its items decide."""
     match value:
         case Current():
             return _of_current(value)
         case Instance(kind="data"):
-            return {part: Part(value, part) for part in PARTS} | {"classes": classes(value)}
+            return {part: Part(value, part) for part in PARTS} | sizes(value)
         case Part():
             return {fact: Part(value.data, f"{value.part}.{fact}") for fact in ("texts", "class_counts")}
         case _:

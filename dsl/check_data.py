@@ -9,6 +9,7 @@ from mfc.dsl import shapes
 from mfc.dsl.calls import Signature, Slot, bind
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_statistics import check_normalize
+from mfc.dsl.check_targets import NAMED, check_target, count_of_values
 from mfc.dsl.check_tokenizer import check_tokenizer
 from mfc.dsl.dims import Dim, is_varying
 from mfc.dsl.evaluate import Evaluator
@@ -61,10 +62,12 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     tokenizer = check_tokenizer(evaluator, instance, fields, inputs)
     _check_columns(evaluator, decl, fields, inputs)
     lint_data(evaluator.diagnostics, fields, decl.name.span)
+    check_target(evaluator.diagnostics, decl, fields, target)
     shaper = _Shaper(evaluator, decl, fields, inputs)
     item = shaper.transforms("item_transforms", shaper.source())
     batch = shaper.transforms("batch_transforms", shaper.batch(item))
-    classes = evaluator.classes(instance) if target in ("category", "multi_category") else None
+    classes = evaluator.classes(instance) if target in NAMED else None
+    values = (count_of_values(fields) or evaluator.values(instance)) if target == "value" else None
     if target == "next_token":
         classes = tokenizer.vocab if tokenizer is not None else None
     if options.get("backwards") is True:
@@ -80,6 +83,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         options | of_target,
         tokenizer,
         tuple(shaper.steps),
+        values,
     )
 
 
@@ -98,7 +102,12 @@ def _check_columns(evaluator: Evaluator, decl: DataDecl, fields: Fields, inputs:
                 f"`{reader.info.name}` reads a column of a table, and `{source.info.name}` has none",
                 "reads a column",
                 labels=((fields.span("source", decl.name.span), "has no columns"),),
-                help='a source with columns is `text_table("reviews.csv", text = "review")`',
+                help="a source with columns is "
+                + (
+                    '`image_table("labels.csv", folder = "images", image = "{name}.jpg")`'
+                    if inputs == "image"
+                    else '`text_table("reviews.csv", text = "review")`'
+                ),
             )
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from mfc.dsl.check_fields import check_fields
-from mfc.dsl.check_train import ONE_EACH, TrainChecker
+from mfc.dsl.check_targets import ONE_EACH
+from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lints import lint_evaluation

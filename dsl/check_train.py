@@ -12,6 +12,7 @@ from mfc.dsl.check_mixing import check_mixing
 from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.check_statistics import check_class_weights
+from mfc.dsl.check_targets import misfit
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lints import lint_train
@@ -21,11 +22,7 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
-from mfc.dsl.types import with_article
 from mfc.dsl.values import ComponentValue, Instance, Weights
-
-ONE_EACH = ("category", "multi_category")
-"""Targets that are one answer for a whole item, so that predictions are `b classes`."""
 
 
 class TrainChecker:
@@ -214,23 +211,8 @@ class TrainChecker:
             return False
         info, name, shown = value.info, data.instance.name, shapes.show_shape(model.out)
         at, labels = fields.span("model", span), ((span, f"`{info.name}` compares them"),)
-        if data.target in ONE_EACH and len(model.out) != 2:
-            self.add(
-                "E0503",
-                at,
-                f"the model gives {shown}, and {with_article(data.target)} is one answer an item",
-                f"`{info.name}` takes (batch, classes)",
-                help="end the model with `flatten()` and `linear(classes)`",
-            )
-            return False
-        if data.target == "next_token" and len(model.out) != 3:
-            self.add(
-                "E0503",
-                at,
-                f"the model gives {shown}, and next_token is one answer a token",
-                f"`{info.name}` takes (batch, tokens known, length)",
-                help="use `language_model(...)`",
-            )
+        if wrong := misfit(data, model.out):
+            self.add("E0503", at, wrong.message, wrong.why.format(info.name), help=wrong.help)
             return False
         known = dict(value.args) | ({} if data.classes is None else {"classes": data.classes})
         try:

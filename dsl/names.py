@@ -206,7 +206,7 @@ class Names(ABC):
             return History(value) if expr.name.text == "history" else Weights(value, expr.name.text)
         if isinstance(value, Part) and expr.name.text == "class_counts":
             return self.class_counts(value, expr.span)
-        known = attributes(value, self.classes)
+        known = attributes(value, self.sizes)
         if expr.name.text in known:
             return known[expr.name.text]
         self.diagnostics.add(
@@ -217,6 +217,18 @@ class Names(ABC):
             help=did_you_mean(expr.name.text, known) or (f"there are: {', '.join(known)}" if known else ""),
         )
         return Unknown(ANY)
+
+    def sizes(self, data: Instance) -> dict[str, Any]:
+        """What is known of a data block's targets by name: how many classes there are, or values an item has."""
+        decl = data.declared.decl
+        target = decl.target.name if isinstance(decl, DataDecl) else None
+        values = {"values": self.values(data)} if target is not None and target.text == "value" else {}
+        return {"classes": self.classes(data)} | values
+
+    def values(self, data: Instance) -> Any:
+        """The number of values of an item of a data block: known once its items were read."""
+        fact = f"{data.name}.values"
+        return self.facts.get(fact, Dim.symbol(fact))
 
     def classes(self, data: Instance) -> Any:
         """The number of classes of a data block: known once its items were read."""

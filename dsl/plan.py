@@ -84,7 +84,10 @@ def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], d
     return lower(recipe), placed(lower(placing), folder)
 
 
-RUNNABLE = {"image": ("category", "value"), "text": ("category", "value", "next_token")}
+RUNNABLE = {
+    "image": ("category", "multi_category", "value"),
+    "text": ("category", "multi_category", "value", "next_token"),
+}
 """The kinds of data that there are stages for: targets by input."""
 
 
@@ -162,7 +165,7 @@ class _Planner:
         self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
         self.own(data.instance)
-        for other in ("input", "processors", *(["vocab"] if data.target != "category" else [])):
+        for other in ("input", "processors"):
             if fields[other]:
                 raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
         source, where = _unplaced(fields["source"]), {"source": fields["source"]}

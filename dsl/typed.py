@@ -63,6 +63,8 @@ class DataInfo:
     tokenizer: TokenizerInfo | None
     shapes: Sequence[tuple[str, Span, Shape]] = ()
     """What each transform makes of an item, for hints."""
+    values: int | Dim | None = None
+    """How many numbers an item of the target `value` has, a symbol before the data was read."""
 
 
 @node

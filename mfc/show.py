@@ -6,14 +6,18 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
 
 if TYPE_CHECKING:
+    import torch
+
     from mfc.driver import Status
     from mfc.job import Evaluation, Job, Run, Trained
+    from mfc.runtime.data.items import Items
     from mfc.runtime.layer_table import LayerRow
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -182,27 +186,58 @@ def show_data(job: Job, name: str) -> str:
         f"train  {len(dls.items.train):,} items",
         f"valid  {len(dls.items.valid):,} items",
     ]
-    if data.target == "category":
-        counts = dls.items.facts()["train.class_counts"]
-        shown = [f"{label} ({count:,})" for label, count in zip(dls.vocab, counts)]
-        more = f" and {len(shown) - 20:,} more" if len(shown) > 20 else ""
-        lines.append(f"{len(shown)} classes, with their items in train: {', '.join(shown[:20])}{more}")
+    lines += _targets(dls.items, data.target)
     for part, loader in (("train", dls.train), ("valid", dls.valid)):
         batch = next(iter(loader))
         x = batch.x
+        targets = _batch_of_targets(batch.y, data.target)
         if data.tokenizer is not None:
             tokens = (dls.tokens_vocab[token] for token in x[0, :SHOWN_TOKENS].tolist())
             start = " ".join(tokens).replace("\n", "\\n")
             lines.append(
                 f"a batch of {part}: {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}: {start} ..."
             )
+            lines += targets
             continue
         lines.append(
             f"a batch of {part}: {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}, "
             f"from {x.min():.3g} to {x.max():.3g}, mean {x.mean():.3g}, std {x.std():.3g}"
         )
+        lines += targets
     dls.close()
     return "\n".join(lines)
+
+
+def _targets(items: Items, target: str) -> list[str]:
+    """What the targets of the training items are: their classes with their counts, or their values."""
+    if target in ("category", "multi_category"):
+        counts = items.facts()["train.class_counts"]
+        assert isinstance(counts, list)
+        shown = [f"{label} ({count:,})" for label, count in zip(items.vocab, counts)]
+        more = f" and {len(shown) - 20:,} more" if len(shown) > 20 else ""
+        lines = [f"{len(shown)} classes, with their items in train: {', '.join(shown[:20])}{more}"]
+        if target == "multi_category":
+            several = [len(items.targets[i]) for i in items.train]
+            mean = sum(several) / len(several)
+            lines.append(f"{min(several)} to {max(several)} of them an item, {mean:.2f} in the mean")
+        return lines
+    if target == "value":
+        rows = [items.targets[i] for i in items.train]
+        columns = list(zip(*rows)) if isinstance(rows[0], list) else [rows]
+        spread = (
+            f"from {min(c):.4g} to {max(c):.4g}, mean {fmean(c):.4g}, std {pstdev(c):.4g}" for c in columns
+        )
+        return [
+            f"{len(columns)} value{'s' if len(columns) > 1 else ''} an item, in train {'; '.join(spread)}"
+        ]
+    return []
+
+
+def _batch_of_targets(y: torch.Tensor, target: str) -> list[str]:
+    """What a batch has as targets, where that is more than a class an item."""
+    if target not in ("multi_category", "value"):
+        return []
+    return [f"  its targets: {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"]
 
 
 def show_schedule(stage: ir.Stage) -> str:

@@ -116,11 +116,14 @@ def encoder(component: T) -> T:
     return _marks("encoder")(component)
 
 
-def source(shape: str = "", items: str = "image", columns: bool = False) -> Callable[[T], T]:
+def source(
+    shape: str = "", items: str = "image", columns: bool = False, templates: tuple[str, ...] = ()
+) -> Callable[[T], T]:
     """Where items come from. `shape` is the rule of one item, `"-> channels h w"`: a name that is no argument
     differs from item to item. `items` is the type of the items: image, text, table or audio. With `columns` items
-    are rows of a table: `column(name, items)` gives what they have in a column."""
-    return _marks("source", shape=shape, items=items, columns=columns)
+    are rows of a table: `column(name, items)` gives what they have in a column. `templates` are the arguments that name
+    files with columns in braces."""
+    return _marks("source", shape=shape, items=items, columns=columns, templates=templates)
 
 
 @overload
@@ -137,11 +140,21 @@ def splitter(component: Any = None, *, reads_column: bool = False) -> Any:
 @overload
 def labeler(component: T) -> T: ...
 @overload
-def labeler(*, reads_column: bool) -> Callable[[T], T]: ...
-def labeler(component: Any = None, *, reads_column: bool = False) -> Any:
+def labeler(
+    *, reads_column: bool = False, gives: str = "label", templates: tuple[str, ...] = ()
+) -> Callable[[T], T]: ...
+def labeler(
+    component: Any = None,
+    *,
+    reads_column: bool = False,
+    gives: str = "label",
+    templates: tuple[str, ...] = (),
+) -> Any:
     """Finds the label of an item from its path. One that `reads_column` names a column of the source's table in its
-    attribute of that name, and finds the label in the item's value there: `label(item, value)`."""
-    mark = _marks("labeler", reads_column=reads_column)
+    attribute of that name, and finds the label in the item's value there: `label(item, value)`. One that gives a
+    `"mask"` has `mask(item, image)` instead: an image of the classes' numbers. `templates` are the arguments that name
+    files with parts of an item's path in braces."""
+    mark = _marks("labeler", reads_column=reads_column, gives=gives, templates=templates)
     return mark if component is None else mark(component)
 
 

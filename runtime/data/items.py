@@ -12,7 +12,14 @@ from typing import Any, Literal
 from mfc.runtime.data.files import Listing
 from mfc.runtime.data.labels import failed, label_all
 from mfc.runtime.data.paths import shown
-from mfc.runtime.data.vocab import Target, build_vocab, encode_categories, encode_values
+from mfc.runtime.data.vocab import (
+    Target,
+    as_lists,
+    build_vocab,
+    encode_categories,
+    encode_several,
+    encode_values,
+)
 from mfc.runtime.errors import RunError
 
 
@@ -23,7 +30,7 @@ class Items:
     Args:
         paths, digests: of the items in either part, in sorted order of paths.
         train, valid: ids, in ascending order.
-        targets: for each item its label's place in `vocab`, or its value.
+        targets: for each item its label's place in `vocab`, or its value; a list of them where it has several.
         vocab: the labels, empty for values.
     """
 
@@ -31,7 +38,7 @@ class Items:
     digests: list[str]
     train: list[int]
     valid: list[int]
-    targets: list[int] | list[float]
+    targets: list[Any]
     vocab: list[str]
 
     def part(self, name: Literal["train", "valid", "all"]) -> Sequence[int]:
@@ -39,13 +46,16 @@ class Items:
         return range(len(self.paths)) if name == "all" else getattr(self, name)
 
     def facts(self) -> dict[str, int | list[int]]:
-        """What a spec may ask of its data: `classes` and, for each part, `count` and `class_counts`."""
+        """What a spec may ask of its data: `classes` and, for each part, `count` and `class_counts`; of values how many
+        an item has (`values`)."""
         found: dict[str, int | list[int]] = {"train.count": len(self.train), "valid.count": len(self.valid)}
         if self.vocab:
             found["classes"] = len(self.vocab)
             for name, part in (("train", self.train), ("valid", self.valid)):
-                counts = Counter(self.targets[i] for i in part)
+                counts = Counter(place for i in part for place in _listed(self.targets[i]))
                 found[f"{name}.class_counts"] = [counts[i] for i in range(len(self.vocab))]
+        elif self.targets:
+            found["values"] = len(_listed(self.targets[0]))
         return found
 
     def listing(self) -> Listing:
@@ -82,8 +92,9 @@ def list_items(
     if by_label and label is None:
         message = f"`{type(split).__name__}` splits by labels, and these items have none"
         raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
-    labels = label_all(label, listing.paths, *_values(label, source, listing.paths)) if by_label else None
-    more = [labels] if labels else _values(split, source, listing.paths)
+    labels = _labels(label, listing.paths, source, target) if by_label else None
+    more = [[tuple(one) if isinstance(one, list) else one for one in labels]] if labels else []
+    more = more or _values(split, source, listing.paths)
     train, valid = _parts(split, listing.paths, *more)
     used = sorted({*train, *valid})
     paths = [listing.paths[i] for i in used]
@@ -92,10 +103,16 @@ def list_items(
     digests = [listing.digests[i] for i in used]
     if target == "next_token":
         return Items(paths, digests, train, valid, [], [])
-    labels = [labels[i] for i in used] if labels else label_all(label, paths, *_values(label, source, paths))
-    targets: list[int] | list[float]
+    labels = [labels[i] for i in used] if labels else _labels(label, paths, source, target)
+    targets: list[Any]
     if target == "value":
         words, targets = [], encode_values(labels, paths)
+    elif target == "multi_category":
+        several = as_lists(labels)
+        words = build_vocab([one for i in train for one in several[i]], vocab)
+        if not words:
+            raise RunError("R0108", "no item of the training part has a label", help="see what `label` reads")
+        targets = encode_several(several, paths, words, given=vocab is not None)
     else:
         words = build_vocab([labels[i] for i in train], vocab)
         targets = encode_categories(labels, paths, words, given=vocab is not None)
@@ -119,8 +136,18 @@ def overlap(items: Items) -> str:
     )
 
 
-def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[str]]:
-    """What items have in the column that a splitter or labeler reads: nothing where it reads none."""
+def _labels(labeler: Any, items: Sequence[str], source: Any, target: Target) -> list[Any]:
+    """Each item's label, with what it has in a column where the labeler reads one."""
+    return label_all(labeler, items, *_values(labeler, source, items), target=target)
+
+
+def _listed(target: Any) -> list[Any]:
+    return target if isinstance(target, list) else [target]
+
+
+def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[Any]]:
+    """What items have in the column that a splitter or labeler reads, lists where it reads several: nothing where it
+    reads none."""
     name = getattr(reader, "reads_column", None)
     if name is None:
         return []
@@ -130,10 +157,12 @@ def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[str
             f"`{type(reader).__name__}` reads a column, and its decorator does not say so",
             help="write `reads_column=True` in the decorator",
         )
-    return [source.column(name, items)]
+    if isinstance(name, str):
+        return [source.column(name, items)]
+    return [list(map(list, zip(*(source.column(one, items) for one in name))))]
 
 
-def _parts(split: Any, *arguments: Sequence[str]) -> tuple[list[int], list[int]]:
+def _parts(split: Any, *arguments: Sequence[Any]) -> tuple[list[int], list[int]]:
     """What a splitter gives, checked: a user's own may be wrong in any way."""
     paths = arguments[0]
     name = type(split).__name__

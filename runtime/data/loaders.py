@@ -21,6 +21,7 @@ from mfc.runtime.data.datasets import Fetched, FileImages, Key, PackedImages
 from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.data.items import Items
 from mfc.runtime.data.pack import OnError, Packed
+from mfc.runtime.data.targets import encoded
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
 
@@ -35,7 +36,7 @@ class Batch(NamedTuple):
 
     Args:
         x: images, float32, `b c h w`.
-        y: targets, int64 places in the vocabulary or float32 values, `b`.
+        y: targets: int64 places in the vocabulary, `b`; float32 0 and 1, `b classes`; or float32 values, `b` or `b n`.
         items: ids, int64, `b`, always on the CPU.
     """
 
@@ -216,7 +217,7 @@ class DataLoaders:
         packed = isinstance(images, Packed)
         self.workers = workers if workers is not None else 0 if packed else min(os.cpu_count() or 1, 16)
         self._broken = images.skipped if packed else {}
-        self._targets = torch.tensor(items.targets, dtype=torch.int64 if items.vocab else torch.float32)
+        self._targets = encoded(items)
         self.train = self._loader("train", items.train, training=True)
         self.valid = self._loader("valid", items.valid, training=False)
 

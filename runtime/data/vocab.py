@@ -1,16 +1,16 @@
-"""Labels as numbers: a vocabulary for categories, floats for values."""
+"""Labels as numbers: a vocabulary for categories, one or several an item, and floats for values."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Container, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mfc.runtime.data.paths import shown
 from mfc.runtime.errors import RunError
 
-Target: TypeAlias = Literal["category", "value", "next_token"]
+Target: TypeAlias = Literal["category", "multi_category", "value", "next_token"]
 
 
 def build_vocab(labels: Sequence[str], given: Sequence[str] | None = None) -> list[str]:
@@ -37,21 +37,60 @@ def encode_categories(
         raise _unknown(labels, items, place, given) from None
 
 
-def encode_values(labels: Sequence[str], items: Sequence[str]) -> list[float]:
-    """Each label as a finite number."""
-    found = []
-    for label, item in zip(labels, items):
-        try:
-            found.append(float(label))
-        except ValueError:
-            found.append(math.nan)
-        if not math.isfinite(found[-1]):
+def as_lists(labels: Sequence[str | Sequence[str]]) -> list[list[str]]:
+    """Several labels an item: a text stands for itself alone."""
+    return [[label] if isinstance(label, str) else list(label) for label in labels]
+
+
+def encode_several(
+    labels: Sequence[Sequence[str]], items: Sequence[str], vocab: Sequence[str], given: bool = False
+) -> list[list[int]]:
+    """The places of each item's labels in the vocabulary, in ascending order; RunError as for categories."""
+    place = {label: i for i, label in enumerate(vocab)}
+    try:
+        return [sorted({place[label] for label in several}) for several in labels]
+    except KeyError:
+        flat = [(label, item) for several, item in zip(labels, items) for label in several]
+        raise _unknown([label for label, _ in flat], [item for _, item in flat], place, given) from None
+
+
+def encode_values(labels: Sequence[Any], items: Sequence[str]) -> list[float] | list[list[float]]:
+    """Each label as a finite number; where the first is a list, each as a list of as many numbers.
+
+    Raises RunError R0109 for what is no number, and for another count of numbers than the first item's.
+    """
+    if not any(isinstance(label, list | tuple) for label in labels):
+        return [_number(label, item) for label, item in zip(labels, items)]
+    rows = [
+        [_number(one, item) for one in (label if isinstance(label, list | tuple) else [label])]
+        for label, item in zip(labels, items)
+    ]
+    for row, item in zip(rows, items):
+        if len(row) != len(rows[0]) or not row:
             raise RunError(
                 "R0109",
-                f"the label `{label}` of `{item}` is no number",
-                help="`-> value` takes numbers; for names write `-> category`",
+                f"`{item}` has {_numbers(len(row))}, and `{items[0]}` has {_numbers(len(rows[0]))}",
+                help="give every item as many numbers",
             )
-    return found
+    return rows
+
+
+def _numbers(count: int) -> str:
+    return f"{count} number{'' if count == 1 else 's'}"
+
+
+def _number(label: Any, item: str) -> float:
+    try:
+        number = float(label)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise RunError(
+            "R0109",
+            f"the label `{label}` of `{item}` is no number",
+            help="`-> value` takes numbers; for names write `-> category`",
+        )
+    return number
 
 
 def _unknown(labels: Sequence[str], items: Sequence[str], known: Container[str], given: bool) -> RunError:

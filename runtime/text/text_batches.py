@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mfc.runtime.data.items import Items
 from mfc.runtime.data.loaders import Batch
+from mfc.runtime.data.targets import encoded
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.loaders import TextLoaders, TokenLoader
 from mfc.runtime.text.rules import PAD_ID
@@ -106,7 +107,7 @@ def text_loaders(
         backwards: whether each document is read from its end.
         seed, stage: where the order comes from.
     """
-    targets = torch.tensor(items.targets, dtype=torch.int64 if items.vocab else torch.float32)
+    targets = encoded(items)
     shuffle = Stream(seed, stage, "shuffle")
     train = DocumentLoader(tokens, items.train, targets, batch_size, shuffle, backwards, device)
     # without gradients twice as many texts take less memory, and their products are quicker

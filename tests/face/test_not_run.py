@@ -127,10 +127,6 @@ def fails_to_plan(folder: Path, text: str) -> str:
             "data `digits`: `input` of image -> category",
         ),
         (
-            DATA.replace("category", "value").replace("label  ", 'vocab = ["1"]\n    label  '),
-            "data `digits`: `vocab` of image -> value",
-        ),
-        (
             'use "parts.py" (beside)\n' + DATA + MODEL + FIT.replace("cross_entropy()", "beside(digits)"),
             "`beside` with the declaration `digits` as its `data`",
         ),
@@ -146,7 +142,7 @@ def fails_to_plan(folder: Path, text: str) -> str:
             "data `digits`: table -> category",
         ),
     ],
-    ids=["input", "vocab of values", "a declaration as an argument", "a source without shape", "table"],
+    ids=["input", "a declaration as an argument", "a source without shape", "table"],
 )
 def test_what_no_stage_can_do(folder: Path, text: str, said: str) -> None:
     assert fails_to_plan(folder, text) == f"this version of mfc checks {said}, but can't run it"

@@ -274,7 +274,7 @@ def test_what_decoding_depends_on_ignores_split_and_labels():
 def test_values_have_no_vocabulary():
     items = list_items(listing("1.5.jpg", "2.5.jpg"), splits.index([1]), labels.stem(), "value")
     assert (items.targets, items.vocab) == ([1.5, 2.5], [])
-    assert items.facts() == {"train.count": 1, "valid.count": 1}
+    assert items.facts() == {"train.count": 1, "valid.count": 1, "values": 1}
 
 
 def test_a_label_that_training_lacks():

@@ -290,7 +290,7 @@ def test_what_is_wrong_with_a_table(write, name):
 
 
 def test_a_field_that_is_too_long(write, monkeypatch):
-    monkeypatch.setattr("mfc.runtime.data.text_table.LONGEST", 200_000)
+    monkeypatch.setattr("mfc.runtime.data.tables.LONGEST", 200_000)
     before = csv.field_size_limit(200_000)
     try:
         with pytest.raises(RunError, match=r"R0135.*row in line 2 .*field larger than field limit"):
