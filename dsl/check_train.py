@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfc.dsl import ir, shapes
+from mfc.dsl.check_callbacks import CallbackChecker
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
 from mfc.dsl.check_optimizer import check_optimizer
@@ -56,9 +57,11 @@ class TrainChecker:
         seen = self.seen(fields, phases, data, owner)
         lint_train(self.evaluator, fields, seen, self.weights_from(fields, owner), model, owner)
         check_optimizer(self.evaluator, fields["optimizer"])
+        callbacks = CallbackChecker(self.evaluator.diagnostics, fields["metrics"], model)
         for each in (fields, *(phase.fields for phase in phases)):
             groups = _count_groups(model) if model is not None else None
             check_schedules(self.evaluator, each, fields, groups, owner)
+            callbacks.check(each, owner)
         if model is not None:
             self.check_weights(fields, model, owner)
             for phase in phases:

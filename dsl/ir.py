@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, fields, replace
 from typing import Any, TypeAlias
@@ -49,6 +50,25 @@ class File:
 Value: TypeAlias = (
     "bool | int | float | str | list[Value] | Call | Trained | Fact | File | Stack | Step | None"
 )
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a part of a model, by its path, is one that a pattern stands for.
+
+    A pattern with dots stands for whole paths, as `body.res_block_*.relu`: `*` is any part of a name, `**` any number
+    of names, `?` one character. One without dots stands for the last name, with or without its count: `relu`,
+    `relu_1`, `conv_*`.
+    """
+    if "." not in pattern and pattern != "**":
+        last = path.rpartition(".")[2]
+        return any(re.fullmatch(_within(pattern), name) for name in (last, re.sub(r"_\d+$", "", last)))
+    names = (r"(?:[^.]+\.)*" if name == "**" else rf"{_within(name)}\." for name in pattern.split("."))
+    return re.fullmatch("".join(names), f"{path}.") is not None
+
+
+def _within(name: str) -> str:
+    """The regular expression of one name of a pattern."""
+    return re.escape(name).replace(r"\*", "[^.]*").replace(r"\?", "[^.]")
 
 
 # ── models ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfc.dsl import ir
+from mfc.dsl.check_callbacks import decided, monitored
 from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import ComponentValue, Instance, Weights, reads_column
@@ -31,7 +32,8 @@ CODE = {
 """What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`."""
 
 MEASURING = ("evaluation",)
-"""The kinds of stages whose result is what was measured: for them `WATCHING` counts too."""
+"""The kinds of stages whose result is what was measured: for them `WATCHING` counts too. So it does for a training
+with a callback that follows what is measured."""
 
 WATCHING = (
     "mfc.runtime.component",
@@ -44,12 +46,18 @@ WATCHING = (
     "mfc.runtime.training.callbacks.recorder",
     "mfc.runtime.training.checkpoint",
     "mfc.runtime.training.device",
+    "mfc.runtime.training.history",
     "mfc.runtime.training.metrics",
     "mfc.runtime.training.predict",
     "mfc.runtime.training.signals",
     "mfc.stages:Means",
 )
-"""What only keeps, shows or measures, and decides no other result: its code is in the keys of `MEASURING` alone."""
+"""What only keeps, shows or measures, and decides no other result: its code is in keys where `measures` is true."""
+
+
+def measures(kind: str, recipe: Mapping[str, Any]) -> bool:
+    """Whether what was measured decides the result of a stage of that kind and recipe."""
+    return kind in MEASURING or any("monitor" in call.args for call in _calls(recipe.get("callbacks", [])))
 
 
 class NotRunnable(Exception):
@@ -149,7 +157,7 @@ class _Planner:
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)
             targets = [CODE[kind], *sorted({call.target for call in calls})]
-            code = self.code_hash(targets, kind in MEASURING)
+            code = self.code_hash(targets, measures(kind, recipe))
             self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
         return name
 
@@ -254,7 +262,7 @@ class _Planner:
             )
         callbacks = [*_listed(fields["callbacks"]), *(_listed(own["callbacks"]) if train.phases else [])]
         observing = [c for c in callbacks if isinstance(c, ComponentValue) and c.info.facts["observes"]]
-        deciding = [c for c in callbacks if c not in observing]
+        deciding = [decided(c, fields["metrics"]) for c in callbacks if c not in observing]
         loading, placing = self.loading(data)
         recipe = {
             "model": model.stack if model is not None else ir.Fact(f"{train.instance.name}.model"),
@@ -265,8 +273,12 @@ class _Planner:
             or ir.Call("optimizer", "adam", "mfc.runtime.optim.optimizers:adam"),
             "schedule": _listed((own if "schedule" in own.written else fields)["schedule"]),
             "callbacks": deciding,
-            # a callback of a user's own may act on what is measured
-            "metrics": fields["metrics"] if any(_is_users(c) for c in deciding) else [],
+            # a callback of a user's own may act on what is measured; others on what they monitor
+            "metrics": (
+                fields["metrics"]
+                if any(_is_users(c) for c in deciding)
+                else monitored(deciding, fields["metrics"])
+            ),
             "epochs": own["epochs"],
             "freeze_to": own["freeze_to"] if train.phases else 0,
             "seed": fields["seed"],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
+from mfc.dsl.plan import WATCHING, NotRunnable, measures
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
 from mfc.runtime.stagekey import Record, record, versions
@@ -161,7 +161,8 @@ class Driver:
             inputs |= {stage.inputs[0]: stages.content(self.folders[stage.inputs[0]])}
         inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
-        codes = {target: self._code([target], stage.kind in MEASURING) for target in targets}
+        measuring = measures(stage.kind, stage.recipe)
+        codes = {target: self._code([target], measuring) for target in targets}
         return record(stage, inputs, self._versions, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:

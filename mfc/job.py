@@ -14,6 +14,7 @@ from mfc.dsl import ir
 from mfc.dsl.values import Instance
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
+from mfc.runtime.training.history import read_history
 from mfc.spec import Spec
 from mfc.stages import Means
 
@@ -47,11 +48,16 @@ class Trained:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch: `epoch`, `phase`, `train_loss`, `valid_loss`, the metrics, `time` in seconds, `lr`."""
-        return stages.read_history(self.folder)
+        return read_history(self.folder)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose weights the model has: the last one, or the one that `save_best` kept."""
+        return stages.standing(self.folder)
 
     @cached_property
     def result(self) -> dict[str, float]:
-        """The losses of the last epoch and the metrics that the spec asks for. One that was not measured when the
+        """The losses of that `epoch` and the metrics that the spec asks for. One that was not measured when the
         training ran is measured now, on the validation part."""
         return stages.result(self.stage, self.folder, lambda: self.learner)
 

@@ -133,6 +133,8 @@ def _evaluated(evaluation: Evaluation) -> str:
 def _measured(trained: Trained) -> str:
     epochs = len(trained.history)
     said = ", ".join(f"{name} {value:.4g}" for name, value in trained.result.items())
+    if trained.epoch != epochs:
+        return f"{said} after epoch {trained.epoch} of {epochs}, the best"
     return f"{said} after {epochs} epoch{'s' if epochs > 1 else ''}"
 
 

@@ -21,6 +21,7 @@ from mfc.runtime.data.items import Items, list_items, overlap
 from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.vocab import VOCAB, read_vocab
+from mfc.runtime.training.history import NO_METRICS, read_history
 
 if TYPE_CHECKING:
     import torch
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.predict import Prediction
 
+META = "meta.json"
+"""What a training says of itself."""
+
 METRICS = "metrics.json"
 """The metrics that a training measured, as the plan has them."""
 
 EVALUATION = "evaluation.json"
 """What an evaluation measured, model by model."""
-
-NO_METRICS = ("epoch", "phase", "train_loss", "valid_loss", "lr", "time")
-"""The columns of a training's history that are no metrics."""
 
 Folders = Mapping[str, Path]
 """Where the results of stages lie, by the stages' names."""
@@ -152,9 +153,9 @@ def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Lear
 
 
 def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dict[str, float]:
-    """The losses of a training's last epoch and the metrics that the spec asks for now. Metrics decide no result, so
-    others than those that were measured train nothing anew: they are measured here."""
-    row = read_history(folder)[-1]
+    """The losses of the epoch whose weights a trained model has and the metrics that the spec asks for now. Metrics
+    that decide no result train nothing anew where they were not measured: they are measured here."""
+    row = next(row for row in read_history(folder) if row["epoch"] == standing(folder))
     columns = [name for name in row if name not in NO_METRICS]
     known = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
     asked = stage.placing["metrics"]
@@ -209,9 +210,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return json.loads((folder / EVALUATION).read_bytes())
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """What was recorded of each epoch of a training."""
-    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+def standing(folder: Path) -> int:
+    """The epoch whose weights a trained model has: the last one, unless a callback put others back."""
+    return json.loads((folder / META).read_bytes())["epoch"]
 
 
 def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Learner:

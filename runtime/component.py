@@ -184,9 +184,10 @@ def loss(shape: str, targets: tuple[str, ...], per_item: bool = False) -> Callab
     return _marks("loss", shape=shape, targets=targets, per_item=per_item)
 
 
-def metric(shape: str, targets: tuple[str, ...]) -> Callable[[T], T]:
-    """A metric with the shape of predictions that it takes and the target types it fits."""
-    return _marks("metric", shape=shape, targets=targets)
+def metric(shape: str, targets: tuple[str, ...], better: str = "") -> Callable[[T], T]:
+    """A metric with the shape of predictions that it takes and the target types it fits. `better` says which values
+    are: `"higher"` or `"lower"`; a callback that follows one where nothing is said asks for its `mode`."""
+    return _marks("metric", shape=shape, targets=targets, better=better)
 
 
 @overload
@@ -240,11 +241,20 @@ def schedule(drives: tuple[str, ...], lasts: tuple[str, ...] = ()) -> Callable[[
 
 
 def callback(
-    observes: bool = False, mixes: tuple[str, ...] = (), targets: tuple[str, ...] = ()
+    observes: bool = False,
+    mixes: tuple[str, ...] = (),
+    targets: tuple[str, ...] = (),
+    monitors: bool = False,
+    hooks: bool = False,
 ) -> Callable[[T], T]:
     """A callback. One that only `observes` (progress, logs) is no part of a stage's key. One that `mixes` items of a
-    batch names the types of inputs that it can mix, and of `targets`: it needs a loss that is `per_item`."""
-    return _marks("callback", observes=observes, mixes=mixes, targets=targets)
+    batch names the types of inputs that it can mix, and of `targets`: it needs a loss that is `per_item`.
+
+    Of one that `monitors`, the argument `monitor` names a column of the history, and `mode` (`"min"`, `"max"` or
+    None) says which values are better: what None stands for is filled in from the metric. Of one that `hooks`, the
+    argument `layers` is a pattern, or a list of them, of layers of the model. Both are checked with the spec.
+    """
+    return _marks("callback", observes=observes, mixes=mixes, targets=targets, monitors=monitors, hooks=hooks)
 
 
 @overload

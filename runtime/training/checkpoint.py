@@ -9,6 +9,7 @@ the one before it removed.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import time
@@ -26,7 +27,7 @@ from mfc.runtime import disk
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
 
-FORMAT = 1
+FORMAT = 2
 EVERY, LAST = 300.0, 30.0
 """Seconds after a checkpoint when the next one is written within the epoch, and before validation;"""
 SHARE = 50
@@ -184,6 +185,15 @@ def _save(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     disk.flush(path)
 
 
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """`read_tensors` of a file that has to be there. Raises RunError R0310."""
+    try:
+        return read_tensors(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        message = f"the weights {path} can't be read: {error}"
+        raise RunError("R0310", message, help="remove the run's folder to start the training anew") from error
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """What `write_tensors` wrote, tied tensors under each of their names."""
     with safe_open(path, framework="pt") as file:
@@ -210,6 +220,8 @@ def _pack(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
         if isinstance(value, (list, tuple)):
             items = [pack(item, f"{path}.{i}") for i, item in enumerate(value)]
             return items if isinstance(value, list) else {"$tuple": items}
+        if isinstance(value, float) and not math.isfinite(value):
+            return {"$float": str(value)}  # which JSON has no number for
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         kind = type(value).__name__
@@ -226,6 +238,8 @@ def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return value
     if "$tensor" in value:
         return tensors[value["$tensor"]]
+    if "$float" in value:
+        return float(value["$float"])
     if "$tuple" in value:
         return tuple(_unpack(item, tensors) for item in value["$tuple"])
     if "$items" in value:

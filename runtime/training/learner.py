@@ -108,6 +108,7 @@ class Learner:
         self.callbacks: list[Any] = []
         self.history: list[dict[str, Any]] = []
         self.done = Done()
+        self.standing: int | None = None  # the epoch that a callback put the weights back of
         self.phase = Phase(0)
         self.epoch = self.batch = 0
         self.training = False
@@ -249,6 +250,7 @@ class Learner:
     def _count_epoch(self) -> None:
         """The first thing after an epoch, so that state taken in `after_epoch` counts it as finished."""
         self._saved = {}
+        self.standing = None
         self.done.batches = 0
         self.done.phase_epochs += 1
         self.done.epochs += 1

@@ -76,7 +76,7 @@ class _TopK(Metric):
         return MulticlassAccuracy(classes, top_k=self.k, average="micro", validate_args=False)
 
 
-@metric(shape="b classes ...", targets=("category", "mask", "next_token"))
+@metric(shape="b classes ...", targets=("category", "mask", "next_token"), better="higher")
 class accuracy(_TopK):
     """The share of items (or pixels, or tokens) whose most probable class is right."""
 
@@ -84,7 +84,7 @@ class accuracy(_TopK):
         super().__init__(1)
 
 
-@metric(shape="b classes ...", targets=("category", "mask", "next_token"))
+@metric(shape="b classes ...", targets=("category", "mask", "next_token"), better="lower")
 class error_rate(_TopK):
     """The share of items whose most probable class is wrong: 1 - accuracy."""
 
@@ -95,7 +95,7 @@ class error_rate(_TopK):
         return 1 - super().compute()
 
 
-@metric(shape="b classes ... where k <= classes", targets=("category", "mask", "next_token"))
+@metric(shape="b classes ... where k <= classes", targets=("category", "mask", "next_token"), better="higher")
 class top_k_accuracy(_TopK):
     """The share of items whose class is among the `k` most probable."""
 
@@ -103,7 +103,7 @@ class top_k_accuracy(_TopK):
         super().__init__(k)
 
 
-@metric(shape="b classes", targets=("multi_category",))
+@metric(shape="b classes", targets=("multi_category",), better="higher")
 class accuracy_multi(Metric):
     """The share of right answers, yes or no, over all items and classes.
 
@@ -137,7 +137,7 @@ class _SingleOrMulti(Metric):
         return (pred.sigmoid() if self.multi else pred.softmax(1)), target.long()
 
 
-@metric(shape="b classes", targets=("category", "multi_category"))
+@metric(shape="b classes", targets=("category", "multi_category"), better="higher")
 class f_beta(_SingleOrMulti):
     """F-beta: the weighted harmonic mean of precision and recall.
 
@@ -168,7 +168,7 @@ class f_beta(_SingleOrMulti):
         return MulticlassFBetaScore(self.beta, classes, average=self.average, validate_args=False)
 
 
-@metric(shape="b classes", targets=("category", "multi_category"))
+@metric(shape="b classes", targets=("category", "multi_category"), better="higher")
 class roc_auc(_SingleOrMulti):
     """The area under the receiver operating characteristic: each class against the rest, mean over classes.
 
@@ -181,7 +181,7 @@ class roc_auc(_SingleOrMulti):
         return (MultilabelAUROC if self.multi else MulticlassAUROC)(pred.shape[1], validate_args=False)
 
 
-@metric(shape="b classes", targets=("category", "multi_category"))
+@metric(shape="b classes", targets=("category", "multi_category"), better="higher")
 class matthews(_SingleOrMulti):
     """Matthews' correlation coefficient, from -1 to 1; with several classes an item, over all answers.
 
@@ -201,7 +201,7 @@ class matthews(_SingleOrMulti):
         return MulticlassMatthewsCorrCoef(pred.shape[1], validate_args=False)
 
 
-@metric(shape="b classes ...", targets=("next_token", "category"))
+@metric(shape="b classes ...", targets=("next_token", "category"), better="lower")
 class perplexity(Metric):
     """The exponential of the mean cross entropy; targets of -100 count for nothing."""
 
@@ -221,7 +221,7 @@ class _Regression(Metric):
         return alike(pred, target), target
 
 
-@metric(shape="b ...", targets=("value",))
+@metric(shape="b ...", targets=("value",), better="lower")
 class mse(_Regression):
     """Mean squared error."""
 
@@ -231,7 +231,7 @@ class mse(_Regression):
         return MeanSquaredError()
 
 
-@metric(shape="b ...", targets=("value",))
+@metric(shape="b ...", targets=("value",), better="lower")
 class mae(_Regression):
     """Mean absolute error."""
 
@@ -241,7 +241,7 @@ class mae(_Regression):
         return MeanAbsoluteError()
 
 
-@metric(shape="b ...", targets=("value",))
+@metric(shape="b ...", targets=("value",), better="higher")
 class r2(_Regression):
     """The coefficient of determination: the share of the targets' variance that the predictions explain."""
 

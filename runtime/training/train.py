@@ -20,6 +20,7 @@ from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.callbacks.state import ResetState
 from mfc.runtime.training.device import describe_device
+from mfc.runtime.training.history import plain
 from mfc.runtime.training.learner import Learner, Phase
 
 MODEL, META = "model.safetensors", "meta.json"
@@ -130,5 +131,7 @@ def _finish(learner: Learner, here: Mapping[str, Any]) -> None:
     assert folder is not None
     checkpoint.write_tensors(folder / MODEL, learner.model.state_dict())
     meta = {"format": checkpoint.FORMAT, "stage": learner.stage, "seed": learner.seed, **here}
-    meta |= {"epochs": learner.done.epochs, "result": learner.history[-1] if learner.history else None}
+    standing = learner.standing or learner.done.epochs
+    row = next((row for row in learner.history if row["epoch"] == standing), None)
+    meta |= {"epochs": learner.done.epochs, "epoch": standing, "result": plain(row)}
     disk.write_file(folder / META, json.dumps(meta, indent=1).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from typing import Any
@@ -11,10 +10,11 @@ import torch
 
 from mfc.runtime import disk
 from mfc.runtime.errors import RunError
+from mfc.runtime.training.callbacks.bad_batch import forget_bad_batch, keep_bad_batch
 from mfc.runtime.training.events import Callback
+from mfc.runtime.training.history import HISTORY, as_lines
 from mfc.runtime.training.metrics import metric_names, metric_value
 
-HISTORY = "history.jsonl"
 LOOK_EVERY = 64  # batches between two looks at the losses on a device where a look waits for it
 
 
@@ -53,7 +53,7 @@ class Recorder(Callback):
     `epoch` (from 1), `phase` (if named), `train_loss`, `valid_loss`, a value for each metric, `lr` (of the
     last parameter group, at the end of the epoch) and `time` (seconds).
 
-    Ends the training with R0201 when a loss is no finite number.
+    Ends the training with R0201 when a loss is no finite number, and keeps the batch.
     """
 
     order = 90  # after_epoch runs in reverse: the row is there before other callbacks look for it
@@ -62,8 +62,8 @@ class Recorder(Callback):
         self.names = metric_names(self.learner.metrics)
         self.device = self.learner.device
         if self.learner.folder is not None:
-            lines = "".join(json.dumps(row) + "\n" for row in self.learner.history)
-            disk.write_file(self.learner.folder / HISTORY, lines.encode())
+            disk.write_file(self.learner.folder / HISTORY, as_lines(self.learner.history).encode())
+            forget_bad_batch(self.learner)
 
     def before_epoch(self) -> None:
         self.start = time.perf_counter()
@@ -84,7 +84,7 @@ class Recorder(Callback):
             message = f"the loss is a tensor of shape {'x'.join(map(str, loss.shape))}, not one number"
             raise RunError("R0207", message, help="take its mean")
         if self.losses.add(loss, len(learner.y)) and learner.training:
-            self._check()
+            self._check(at_hand=True)
         if not learner.training:
             for metric in learner.metrics:
                 metric.update(learner.pred, learner.y)
@@ -115,23 +115,34 @@ class Recorder(Callback):
         row["valid_loss"] = self.valid.mean()
         if row["valid_loss"] is not None:
             if math.isnan(row["valid_loss"]):
-                raise not_finite(math.nan, f"on the validation data after epoch {learner.done.epochs}")
+                bad = next(i for i, value in enumerate(self.valid.values) if not math.isfinite(value))
+                where = f"on the validation data after epoch {learner.done.epochs}, batch {bad + 1}"
+                raise self._not_finite(math.nan, where, "valid", bad)
             row |= {name: metric_value(name, metric) for name, metric in zip(self.names, learner.metrics)}
         row |= {"lr": lr, "time": round(time.perf_counter() - self.start, 3)}
         learner.history.append(row)
         if learner.folder is not None:
             path = learner.folder / HISTORY
             with disk.writes(path), path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(as_lines([row]))
 
-    def _check(self) -> None:
-        """Raises R0201 at the first training loss that is no finite number."""
+    def _check(self, at_hand: bool = False) -> None:
+        """Raises R0201 at the first training loss that is no finite number. The last one may still be at hand."""
         self.train.look()
         for batch in range(self.checked, len(self.train.values)):
             if not math.isfinite(self.train.values[batch]):
                 where = f"in epoch {self.learner.epoch + 1}, batch {batch + 1}"
-                raise not_finite(self.train.values[batch], where)
+                now = at_hand and batch == len(self.train.values) - 1
+                raise self._not_finite(self.train.values[batch], where, "train", batch, now)
         self.checked = len(self.train.values)
+
+    def _not_finite(self, value: float, where: str, part: str, batch: int, at_hand: bool = False) -> RunError:
+        error = not_finite(value, where)
+        try:
+            error.notes += keep_bad_batch(self.learner, part, batch, value, at_hand)
+        except Exception as failure:  # the first error is the one to tell
+            error.notes.append(f"the batch could not be kept: {failure}")
+        return error
 
 
 def not_finite(value: float, where: str) -> RunError:

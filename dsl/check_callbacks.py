@@ -1,0 +1,106 @@
+"""Checks what callbacks name: a column of the history that they follow, layers of the model that they look into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.source import Span
+from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.typed import Fields
+from mfc.dsl.types import Unknown
+from mfc.dsl.values import ComponentValue
+
+LOSSES = ("train_loss", "valid_loss")
+MODES = {"higher": "max", "lower": "min"}
+
+
+class CallbackChecker:
+    """Checks the callbacks of one train: `metrics` are those of the train, `model` is None where it is not known."""
+
+    def __init__(self, diagnostics: Diagnostics, metrics: Any, model: Elaborated | None) -> None:
+        self.add, self.metrics, self.model = diagnostics.add, metrics, model
+
+    def check(self, fields: Fields, owner: Span) -> None:
+        """The callbacks of a train or a phase."""
+        callbacks = fields["callbacks"]
+        for position, callback in enumerate(callbacks if isinstance(callbacks, list) else []):
+            if isinstance(callback, ComponentValue):
+                span = fields.item_span("callbacks", position, owner)
+                if callback.info.facts["monitors"]:
+                    self.check_monitor(callback, callback.written.get("monitor", span))
+
+    def check_monitor(self, callback: ComponentValue, span: Span) -> None:
+        """The monitor is a column, and it is known which of its values are better."""
+        monitor, name = callback.args.get("monitor"), callback.info.name
+        if not isinstance(monitor, str) or isinstance(self.metrics, Unknown):
+            return
+        found = columns(self.metrics)
+        if monitor not in (*LOSSES, *found):
+            if any(_names_itself(metric) for metric in found.values()):
+                return  # a metric of one's own may call itself anything: the run knows
+            self.add(
+                "E0528",
+                span,
+                f"`{name}` follows `{monitor}`, which this train does not measure",
+                "no such column in its history",
+                help=did_you_mean(monitor, (*LOSSES, *found)) or _to_measure(monitor, found),
+            )
+        elif callback.args.get("mode") is None and mode_of(monitor, self.metrics) is None:
+            self.add(
+                "E0528",
+                span,
+                f"`{name}` follows `{monitor}`, and nothing says whether higher is better",
+                "which values are better?",
+                help=f'give `{name}` a `mode`, "min" or "max", or say it in the metric: `@mfc.metric(..., better="higher")`',
+            )
+
+
+def columns(metrics: Any) -> dict[str, ComponentValue]:
+    """The metrics by the names of their columns: the component's, with a count where one comes again."""
+    found: dict[str, ComponentValue] = {}
+    for metric in metrics if isinstance(metrics, list) else []:
+        if isinstance(metric, ComponentValue):
+            name = metric.info.name
+            count = sum(n == name or n.removeprefix(f"{name}_").isdigit() for n in found)
+            found[f"{name}_{count + 1}" if count else name] = metric
+    return found
+
+
+def mode_of(column: str, metrics: Any) -> str | None:
+    """Whether lower or higher values of a column are better, `min` or `max`; None where nothing says it."""
+    if column in LOSSES:
+        return "min"
+    metric = columns(metrics).get(column)
+    return MODES.get(metric.info.facts["better"]) if metric is not None else None
+
+
+def decided(callback: Any, metrics: Any) -> Any:
+    """A callback that monitors, with the mode that follows from its metric written out."""
+    if not _monitors(callback) or callback.args.get("mode") or not callback.info.parameter("mode"):
+        return callback
+    return replace(callback, args={**callback.args, "mode": mode_of(callback.args["monitor"], metrics)})
+
+
+def monitored(callbacks: Sequence[Any], metrics: Any) -> list[ComponentValue]:
+    """The metrics that callbacks follow, in the order of the spec."""
+    names = {callback.args["monitor"] for callback in callbacks if _monitors(callback)}
+    return [metric for name, metric in columns(metrics).items() if name in names]
+
+
+def _monitors(callback: Any) -> bool:
+    if not isinstance(callback, ComponentValue) or not callback.info.facts["monitors"]:
+        return False
+    return isinstance(callback.args.get("monitor"), str)
+
+
+def _names_itself(metric: ComponentValue) -> bool:
+    return metric.info.target.rpartition(":")[0].endswith(".py")
+
+
+def _to_measure(monitor: str, found: dict[str, ComponentValue]) -> str:
+    measured = ", ".join((*LOSSES, *found))
+    return f"there are {measured}; a metric is measured if it stands in `metrics`"

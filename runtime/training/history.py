@@ -1,0 +1,37 @@
+"""The history of a training as a file: a JSON object a line, one for each epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HISTORY = "history.jsonl"
+
+NO_METRICS = ("epoch", "phase", "train_loss", "valid_loss", "lr", "time")
+"""The columns that are no metrics."""
+
+
+def plain(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A row with None for what is no finite number: JSON has none."""
+    if row is None:
+        return None
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+
+
+def as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The lines of some rows."""
+    return "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in rows)
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """What was recorded of each epoch of a training: a metric that was no finite number is NaN."""
+    rows = [json.loads(line) for line in (folder / HISTORY).read_text().splitlines()]
+    for row in rows:
+        row |= {k: math.nan for k, value in row.items() if value is None and k not in NO_METRICS}
+    return rows

@@ -1,0 +1,97 @@
+"""Callbacks that keep things, in specs: what they decide is in the key, what they only look at is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mfc
+from mfc.cli import main
+from mfc.dsl import ir
+from mfc.dsl.codehash import CodeIndex
+from mfc.dsl.plan import CODE, WATCHING, measures
+
+SPEC = """
+data digits: image -> category {
+    source     = builtin("digits")
+    split      = random(valid = 0.2)
+    label      = parent()
+    batch_size = 256
+}
+model net {
+    group body { conv2d(4, stride = 2)  relu() }
+    group head { flatten()  linear(digits.classes) }
+}
+train fit {
+    data      = digits
+    model     = net
+    loss      = cross_entropy()
+    optimizer = adam()
+    metrics   = [accuracy(), error_rate()]
+    callbacks = [CALLBACKS]
+    epochs    = 3
+}
+"""
+
+
+def write(folder: Path, callbacks: str, **changes: str) -> Path:
+    text = SPEC.replace("CALLBACKS", callbacks)
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    spec = folder / "spec.mfs"
+    spec.write_text(text)
+    return spec
+
+
+def recipe(folder: Path, callbacks: str, **changes: str) -> Any:
+    return mfc.compile(write(folder, callbacks, **changes)).plan()["fit"]
+
+
+def test_what_a_callback_follows_is_in_the_key(tmp_path: Path) -> None:
+    stage = recipe(tmp_path, 'save_best("error_rate")')
+    assert [call.name for call in stage.recipe["metrics"]] == ["error_rate"]
+    (call,) = stage.recipe["callbacks"]
+    assert call.args["mode"] == "min"  # as the metric says
+    assert recipe(tmp_path, "save_best()").recipe["metrics"] == []
+    (call,) = recipe(tmp_path, 'save_best("accuracy")').recipe["callbacks"]
+    assert call.args["mode"] == "max"
+
+
+def test_the_code_that_measures_is_in_the_key_of_what_follows_it(tmp_path: Path) -> None:
+    """And in no other training's: there it only watches."""
+    reached = {}
+    for callbacks in ("gradient_clip(1.0)", "early_stopping()"):
+        stage = recipe(tmp_path, callbacks)
+        index = CodeIndex(WATCHING).whole if measures("train", stage.recipe) else CodeIndex(WATCHING)
+        targets = [CODE["train"], *(n.target for n in ir.walk(stage.recipe) if isinstance(n, ir.Call))]
+        assert index.hash(targets) == stage.code
+        reached[callbacks] = {name for path, name in index.reached(targets)}
+    assert "Recorder" in reached["early_stopping()"]
+    assert "Recorder" not in reached["gradient_clip(1.0)"]
+
+
+def test_the_best_epoch_is_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At this rate the first epochs are better than the last."""
+    callbacks = 'save_best("accuracy"), early_stopping("accuracy", patience = 2)'
+    changes = {
+        "adam()": "sgd(mom = 0.9)\n    schedule = param_scheduler(lr = lin(0.1, 30))",
+        "epochs    = 3": "epochs = 8",
+    }
+    spec = write(tmp_path, callbacks, **changes)
+    run = mfc.run(spec)["fit"]
+    accuracies = [row["accuracy"] for row in run.history]
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    assert run.epoch == best + 1 < len(accuracies) < 8
+    assert run.result["accuracy"] == accuracies[best] > accuracies[-1]
+    assert (run.folder / f"best-{best + 1}.safetensors").exists()
+    # the model that is built again from the folder gives what the best epoch gave
+    again = mfc.compile(spec).run()
+    assert again.ran == []
+    preds = again["fit"].learner.get_preds()
+    assert preds.targets is not None
+    assert (preds.decoded == preds.targets).float().mean().item() == pytest.approx(accuracies[best])
+    capsys.readouterr()
+    assert main(["run", str(spec)]) == 0
+    assert f"after epoch {best + 1} of {len(accuracies)}, the best" in capsys.readouterr().out
