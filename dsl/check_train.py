@@ -14,6 +14,7 @@ from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.check_targets import misfit
+from mfc.dsl.check_weights import check_initializers
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lints import lint_train
@@ -62,6 +63,7 @@ class TrainChecker:
             groups = _count_groups(model) if model is not None else None
             check_schedules(self.evaluator, each, fields, groups, owner)
             callbacks.check(each, owner)
+        check_initializers(self.add, fields, phases, model, owner)
         if model is not None:
             self.check_weights(fields, model, owner)
             for phase in phases:

@@ -15,7 +15,7 @@ from mfc.dsl import ir
 from mfc.dsl.check_callbacks import decided, monitored
 from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
-from mfc.dsl.values import ComponentValue, Instance, Weights, reads_column
+from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_column, reads_data
 
 CodeHash = Callable[[Iterable[str], bool], str]
 """The hash of all code that targets can reach; also of what is in `WATCHING`, if it is said so."""
@@ -26,6 +26,7 @@ CODE = {
     "packed": "mfc.stages:run_packed",
     "tokenizer": "mfc.stages:run_tokenizer",
     "tokens": "mfc.stages:run_tokens",
+    "init": "mfc.stages:run_init",
     "train": "mfc.stages:run_train",
     "evaluation": "mfc.stages:run_evaluation",
 }
@@ -40,6 +41,7 @@ WATCHING = (
     "mfc.runtime.disk",
     "mfc.runtime.errors",
     "mfc.runtime.hashcache",
+    "mfc.runtime.init_report",
     "mfc.runtime.stagekey",
     "mfc.runtime.store",
     "mfc.runtime.training.callbacks.progress",
@@ -285,9 +287,20 @@ class _Planner:
             "weights": [] if before else [self.weights(w) for w in _listed(fields["weights"])],
             "train": train.instance.name,
         }
+        if any(map(reads_data, recipe["weights"])):
+            recipe["weights"] = [ir.Trained(self.init(recipe, placing, holding))]
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
         placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
         return self.stage("train", name, recipe, placing, inputs)
+
+    def init(self, training: Mapping[str, Any], placing: Mapping[str, Any], holding: Sequence[str]) -> str:
+        """The stage that gives a model its first weights where that takes data: of a training's recipe, it depends
+        on what decides those alone."""
+        recipe = {key: training[key] for key in ("model", "data", "weights", "seed")} | {
+            "name": training["train"]
+        }
+        inputs = [*holding, *self.needs(recipe["weights"])]
+        return self.stage("init", f"{training['train']}.{INIT}", recipe, {"data": placing}, inputs)
 
     def evaluation(self, evaluation: EvaluationInfo) -> str:
         """The stage that measures trained models."""
@@ -308,7 +321,8 @@ class _Planner:
             "together": evaluation.together,
             "part": evaluation.part,
         }
-        held = (held for stage in trained for held in stage.inputs if self.stages[held].kind != "train")
+        made = ("init", "train")
+        held = (held for stage in trained for held in stage.inputs if self.stages[held].kind not in made)
         inputs = list(dict.fromkeys([*recipe["trains"], *held]))
         return self.stage("evaluation", name, recipe, {}, inputs)
 

@@ -45,6 +45,15 @@ def reads_column(value: Any) -> ComponentValue | None:
     return next((reader for reader in readers if reader is not None), None)
 
 
+def reads_data(value: Any) -> bool:
+    """Whether it is an initializer that takes batches of the data, and so a stage of its own."""
+    return isinstance(value, ComponentValue) and value.info.facts.get("reads_data", False)
+
+
+INIT = "init"
+"""The stage of a train, beside its phases, that gives a model its first weights where that takes data."""
+
+
 @node
 class Uncalled:
     """A component, function or declaration with parameters that is named but not called."""

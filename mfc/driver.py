@@ -175,6 +175,10 @@ class Driver:
             case "packed" | "tokenizer" | "tokens":
                 carry_out = getattr(stages, f"run_{stage.kind}")
                 carry_out(stage, self.folders, result.folder, self.means, self._shows(stage.name))
+            case "init":
+                for line in stages.run_init(stage, self.folders, result.folder, self.means):
+                    self.say(line)
+                result.depends_on("model.safetensors")
             case "train":
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)

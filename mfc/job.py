@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mfc import stages, texts
 from mfc.driver import Driver, Status
 from mfc.dsl import ir
-from mfc.dsl.values import Instance
+from mfc.dsl.values import INIT, Instance
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
 from mfc.runtime.training.history import read_history
@@ -60,6 +60,13 @@ class Trained:
         """The losses of that `epoch` and the metrics that the spec asks for. One that was not measured when the
         training ran is measured now, on the validation part."""
         return stages.result(self.stage, self.folder, lambda: self.learner)
+
+    @property
+    def init(self) -> list[dict[str, Any]]:
+        """What initializers that read data report of the first weights, such as `lsuv`: `initializer` and its
+        `report`, a row for each layer with its mean and std `before` and `after`."""
+        folder = self.inputs.get(f"{self.stage.recipe['train']}.{INIT}")
+        return stages.read_init(folder) if folder is not None else []
 
     @property
     def weights(self) -> Path:

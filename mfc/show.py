@@ -95,7 +95,12 @@ def result_json(run: Run) -> dict[str, Any]:
         {
             "ran": run.ran,
             "trained": {
-                name: {"folder": str(trained.folder), "last": trained.history[-1], "result": trained.result}
+                name: {
+                    "folder": str(trained.folder),
+                    "last": trained.history[-1],
+                    "result": trained.result,
+                    "init": trained.init,
+                }
                 for name, trained in run.items()
                 if name == trained.stage.name
             },

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.predict import Prediction
 
+INIT = "init.json"
+"""What initializers that read data report."""
+
 META = "meta.json"
 """What a training says of itself."""
 
@@ -136,14 +139,45 @@ def processes(means: Means) -> int:
     return means.workers if means.workers is not None else os.cpu_count() or 1
 
 
+def run_init(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> list[str]:
+    """Gives a model its first weights, and leaves them and what initializers that read data report. Gives the report
+    in lines."""
+    from mfc.runtime.init_report import lines
+    from mfc.runtime.training.checkpoint import write_tensors
+    from mfc.runtime.training.device import choose_device
+    from mfc.runtime.training.first_weights import initialize
+    from mfc.runtime.training.train import MODEL
+
+    recipe, device = stage.recipe, choose_device(means.device)
+    seed, name = recipe["seed"], recipe["name"]
+    model = module(placed(stage, recipe["model"]), [], seed, name).to(device)
+    data, placing = recipe["data"], stage.placing["data"]
+    dls = data_loaders(data, placing, inputs, seed, name, device, means.workers)
+    try:
+        built = build_weights(stage, inputs, means)
+        reports = initialize(model, recipe["weights"], built, dls.train, seed, name)
+    finally:
+        dls.close()
+    write_tensors(out / MODEL, model.state_dict())
+    write_file(out / INIT, json.dumps(reports, indent=1).encode())
+    return lines(reports)
+
+
+def read_init(folder: Path) -> list[dict[str, Any]]:
+    """What initializers reported: `initializer` and its `report`, rows that are JSON objects."""
+    return json.loads((folder / INIT).read_bytes())
+
+
 def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Learner:
     """Trains, or goes on where `out` holds the checkpoint of an interrupted training."""
     from mfc.runtime.training.train import train_stage
 
     parts = training(stage, inputs, means)
-    before = next(
-        (inputs[name] for name in stage.inputs if name.startswith(f"{stage.recipe['train']}.")), None
+    first = {w.stage for w in stage.recipe["weights"] if isinstance(w, ir.Trained)}
+    phases = (
+        name for name in stage.inputs if name.startswith(f"{stage.recipe['train']}.") and name not in first
     )
+    before = next((inputs[name] for name in phases), None)
     learner = train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
     write_file(out / METRICS, json.dumps(ir.to_json(stage.placing["metrics"])).encode())
     if tokenizer := stage.placing["data"].get("tokenizer"):

@@ -127,7 +127,7 @@ class lecun(_Filling):
         draw(weight, nonlinearity="linear", generator=generator)
 
 
-@initializer(fills=True)
+@initializer
 class file:
     """The weights of a safetensors file, which has to hold exactly those of the model.
 

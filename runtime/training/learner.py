@@ -330,7 +330,7 @@ class Learner:
         if isinstance(error, RuntimeError) and self.interrupts.received:
             return self._interrupted()  # Ctrl-C reaches the loader's workers too: it is their end that we saw
         if isinstance(error, Exception) and not isinstance(error, RunError):
-            return _failed(error) or error
+            return explained(error) or error
         return error
 
     def _interrupted(self) -> RunInterrupted:
@@ -432,7 +432,7 @@ class Learner:
                 yield name if seen[name] == 1 else f"{name}_{seen[name]}", thing
 
 
-def _failed(error: Exception) -> RunError | None:
+def explained(error: Exception) -> RunError | None:
     """The error for a component that failed, if it can be told which: one of the user's own, or a layer."""
     own, layer = blamed(error), failed_layer(error)
     if own is None and layer is None:
@@ -445,7 +445,7 @@ def _failed(error: Exception) -> RunError | None:
 
 
 def _callback_failed(hook: Any, event: str, error: Exception) -> RunError:
-    if (failed := _failed(error)) is not None:
+    if (failed := explained(error)) is not None:
         return failed
     name = type(hook.__self__).__name__ if hasattr(hook, "__self__") else repr(hook)
     return RunError("R0204", f"callback `{name}` failed in {event}: {type(error).__name__}: {error}")

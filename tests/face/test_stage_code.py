@@ -104,7 +104,8 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
         name = target.partition(":")[2]
         monkeypatch.setattr(stages, name, traced(getattr(stages, name)))
     spec = tmp_path / "digits.mfs"
-    spec.write_text((SPECS / "digits.mfs").read_text())
+    weights = "epochs    = epochs\n    weights   = lsuv()"
+    spec.write_text((SPECS / "digits.mfs").read_text().replace("epochs    = epochs", weights))
     mfc.run(spec, epochs=1)
     for label in ("good", "bad"):
         (tmp_path / "texts" / label).mkdir(parents=True)

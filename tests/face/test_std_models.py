@@ -60,6 +60,7 @@ def test_xresnet_is_the_plan_written_by_hand(tmp_path):
     [
         ("cnn.mfs", "cnn(classes = 10)", (4, 3, 64, 64)),
         ("cnn.mfs", "cnn(classes = 10, widths = [8, 16])", (4, 3, 64, 64)),
+        ("fixup_resnet.mfs", "fixup_resnet(classes = 10, layers = [1, 2, 1])", (4, 3, 32, 32)),
         ("mlp.mfs", "mlp(classes = 10)", (4, 3, 8, 8)),
         ("mlp.mfs", "mlp(classes = 10, widths = [], dropout_p = 0.5)", (4, 3, 8, 8)),
     ],
