@@ -44,6 +44,7 @@ WATCHING = (
     "mfc.runtime.init_report",
     "mfc.runtime.stagekey",
     "mfc.runtime.store",
+    "mfc.runtime.training.callbacks.bad_batch",
     "mfc.runtime.training.callbacks.progress",
     "mfc.runtime.training.callbacks.recorder",
     "mfc.runtime.training.checkpoint",
