@@ -50,9 +50,12 @@ WATCHING = (
     "mfc.runtime.training.checkpoint",
     "mfc.runtime.training.device",
     "mfc.runtime.training.history",
+    "mfc.runtime.training.lr_find",
+    "mfc.runtime.training.lr_suggestions",
     "mfc.runtime.training.metrics",
     "mfc.runtime.training.predict",
     "mfc.runtime.training.signals",
+    "mfc.runtime.training.trial",
     "mfc.stages:Means",
 )
 """What only keeps, shows or measures, and decides no other result: its code is in keys where `measures` is true."""

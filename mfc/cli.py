@@ -131,10 +131,36 @@ def run(given: argparse.Namespace) -> int:
     return DONE
 
 
+def lr_find(given: argparse.Namespace) -> int:
+    from mfc.show_rates import lr_find_json, show_lr_find
+
+    found = _job(given).lr_find(
+        given.train,
+        start=given.start,
+        end=given.end,
+        steps=given.steps,
+        device=given.device,
+        workers=given.workers,
+        progress=not given.json,
+        say=lambda line: print(line, file=sys.stderr),
+    )
+    if given.plot:
+        from mfc.plots import plot_lr_find
+
+        plot_lr_find(found, given.plot)
+    print(json.dumps(lr_find_json(found), indent=1) if given.json else show_lr_find(found))
+    return DONE
+
+
 def show(given: argparse.Namespace) -> int:
     from mfc.show import show_declaration
 
-    print(show_declaration(_job(given), given.name))
+    job = _job(given)
+    if given.plot:
+        from mfc.show_rates import plot_courses_of
+
+        plot_courses_of(job, given.name, given.plot)
+    print(show_declaration(job, given.name))
     return DONE
 
 
@@ -209,6 +235,24 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"a learning rate above 0, not `{text}`")
+    return rate
+
+
+def _picture(text: str) -> str:
+    from mfc.plots import FORMATS
+
+    if not text.lower().endswith(FORMATS):
+        raise argparse.ArgumentTypeError(f"a file that ends in {', '.join(FORMATS)}, not `{text}`")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mfc", description="Checks specs of training jobs, and runs what is not up to date."
@@ -243,6 +287,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a declaration to run, with what it needs; may be repeated; all trainings by default",
     )  # fmt: skip
     targets.add_argument("--json", action="store_true", help="print JSON")
+    means = argparse.ArgumentParser(add_help=False)
+    means.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    means.add_argument("--workers", type=_count, metavar="N", help="processes that load items; 0 for none")
+    picture = argparse.ArgumentParser(add_help=False)
+    picture.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw it: .png, .svg or .pdf")
 
     def add(
         name: str, function: Any, help: str, *parents: argparse.ArgumentParser
@@ -251,9 +300,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
-    one = add("run", run, "run what is not up to date", job, targets)
-    one.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
-    one.add_argument("--workers", type=_count, metavar="N", help="processes that load items; 0 for none")
+    add("run", run, "run what is not up to date", job, targets, means)
 
     one = add("check", check, "report all mistakes, without running anything", spec)
     one.add_argument("specs", nargs="+", metavar="SPEC", help="the .mfs files")
@@ -264,7 +311,16 @@ def _parser() -> argparse.ArgumentParser:
     one = add("plan", plan, "show the stages, which would run, and why", job, targets)
     one.add_argument("--graph", metavar="FILE.svg", help="draw the stages")
 
-    one = add("show", show, "show a model's layers, a data block or a training's schedule", job)
+    one = add(
+        "lr-find", lr_find, "find a learning rate: a short training with rising rates", job, means, picture
+    )
+    one.add_argument("train", metavar="TRAIN", help="the training, or one of its phases: `fit.head`")
+    one.add_argument("--start", type=_rate, default=1e-7, metavar="LR", help="the first learning rate, 1e-7")
+    one.add_argument("--end", type=_rate, default=10.0, metavar="LR", help="the last learning rate, 10")
+    one.add_argument("--steps", type=_count, default=100, metavar="N", help="how many batches, 100")
+    one.add_argument("--json", action="store_true", help="print JSON")
+
+    one = add("show", show, "show a model's layers, a data block or a training's schedule", job, picture)
     one.add_argument("name", metavar="NAME", help="what to show")
 
     one = add("explain", explain, "explain an error code", debug)

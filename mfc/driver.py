@@ -94,6 +94,21 @@ class Driver:
         """
         return self._walk(execute=True)
 
+    def before(self, name: str) -> ir.Stage:
+        """Runs what stands before a stage and is not up to date, and gives the stage as the data made it.
+
+        Raises what `run` does.
+        """
+        for _ in self._data(execute=True):
+            pass
+        stages_before = iter(self.plan())
+        for stage in stages_before:
+            if stage.name == name:
+                return stage
+            if stage.name not in self.folders:
+                self._step(stage, execute=True)
+        raise KeyError(name)
+
     def bind(self) -> None:
         """Lists and labels the data of all targets, and compiles the spec again with what that tells."""
         for _ in self._data(execute=True):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mfc import stages, texts
 from mfc.driver import Driver, Status
 from mfc.dsl import ir
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.values import INIT, Instance
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
 from mfc.runtime.training.history import read_history
 from mfc.spec import Spec
 from mfc.stages import Means
+from mfc.sweeps import sweep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.learner import Learner
+    from mfc.runtime.training.lr_find import LRFound
     from mfc.runtime.training.predict import Prediction
 
 
@@ -219,6 +222,54 @@ class Job:
                 result = Trained(status.stage, folder, driver.folders, means, learner)
                 trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
         return Run(trains, evaluations, statuses)
+
+    def lr_find(
+        self,
+        train: str,
+        *,
+        start: float = 1e-7,
+        end: float = 10.0,
+        steps: int = 100,
+        device: str = "auto",
+        workers: int | None = None,
+        progress: bool = True,
+        stream: TextIO | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> LRFound:
+        """Sweeps learning rates from `start` to `end` over `steps` batches, and suggests some.
+
+        What the training needs is run first: its data, trainings that its weights come from, phases before. Nothing of
+        the sweep is kept.
+
+        Args:
+            train: the name of a training, or of a phase, such as `fit.head`.
+            device, workers, progress, stream, say: as in `run`.
+
+        Raises:
+            RunError: R0501 for what is no training, R0230 to R0233 where no rate can be found, and what `run` raises.
+        """
+        driver = self._driver(Means(device, workers, progress, stream), [self._training(train)], say)
+        return sweep(driver.before(train), driver.folders, driver.means, start, end, steps)
+
+    def _training(self, name: str) -> str:
+        """The training that a stage of that name belongs to. Raises RunError R0501."""
+        trains = self.spec.compiled.checked.trains
+        known = {}
+        for instance in self.spec.compiled.checked.runnable():
+            if instance in trains:
+                phases = trains[instance].phases
+                known |= {f"{instance.name}.{phase.name}": instance.name for phase in phases}
+                if not phases:
+                    known[instance.name] = instance.name
+                elif name == instance.name:
+                    those = ", ".join(f"{name}.{phase.name}" for phase in phases)
+                    raise RunError(
+                        "R0501", f"`{name}` has phases: name one of them", help=f"there are {those}"
+                    )
+        if name not in known:
+            help = did_you_mean(name, known) or (f"there are {', '.join(known)}" if known else None)
+            raise RunError("R0501", f"the spec has no training `{name}`", help=help)
+        return known[name]
 
     def build(self, name: str, *, device: str = "cpu") -> DataLoaders | TextLoaders | nn.Module:
         """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.

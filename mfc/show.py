@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from mfc.runtime.data.items import Items
     from mfc.runtime.layer_table import LayerRow
 
-BARS = "▁▂▃▄▅▆▇█"
 SHOWN_TOKENS = 24
 """Tokens of a batch that are shown."""
-
-CURVE_POINTS = 60
 
 NOTHING = "there is nothing to run: the spec has no train or evaluate that needs no arguments"
 
@@ -136,16 +133,21 @@ def _evaluated(evaluation: Evaluation) -> str:
 
 
 def _measured(trained: Trained) -> str:
-    epochs = len(trained.history)
     said = ", ".join(f"{name} {value:.4g}" for name, value in trained.result.items())
+    epochs = len(trained.history)
     if trained.epoch != epochs:
         return f"{said} after epoch {trained.epoch} of {epochs}, the best"
-    return f"{said} after {epochs} epoch{'s' if epochs > 1 else ''}"
+    return f"{said} after {counted_epochs(epochs)}"
 
 
 def _near(folder: Path) -> str:
     relative = os.path.relpath(folder)
     return str(folder) if relative.startswith("..") else relative
+
+
+def counted_epochs(count: int) -> str:
+    """`1 epoch`, `3 epochs`"""
+    return f"{count} epoch{'s' if count > 1 else ''}"
 
 
 # ── declarations ────────────────────────────────────────────────────────────────────────────────────────
@@ -165,8 +167,9 @@ def show_declaration(job: Job, name: str) -> str:
         return show_layers(job.layers(name))
     trains = [instance.name for instance in known if instance in checked.trains]
     if name in trains:
-        stages = (stage for stage in job.plan([name]) if stage.recipe.get("train") == name)
-        return "\n\n".join(map(show_schedule, stages))
+        from mfc.show_rates import phases_of, show_courses
+
+        return show_courses(phases_of(job, name))
     names = [*(i.name for i in known if i in checked.data), *(d.name for d in checked.models), *trains]
     raise RunError("R0501", f"there is nothing called `{name}` to show", help=f"there are {', '.join(names)}")
 
@@ -245,34 +248,3 @@ def _batch_of_targets(y: torch.Tensor, target: str) -> list[str]:
     if target not in ("multi_category", "value"):
         return []
     return [f"  its targets: {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"]
-
-
-def show_schedule(stage: ir.Stage) -> str:
-    """The course of each hyperparameter that a training's schedules drive. Groups of one course are shown once."""
-    from mfc.runtime.build import build
-
-    recipe = stage.recipe
-    groups = max(len(recipe["groups"]), 1)
-    names = recipe["groups"] or [""]
-    curves: dict[tuple[str, tuple[float, ...]], list[str]] = {}
-    for schedule in build(recipe["schedule"]):
-        for group in range(groups):
-            points = [schedule.values(i / (CURVE_POINTS - 1), group, groups) for i in range(CURVE_POINTS)]
-            for hyper in points[0]:
-                curves.setdefault((hyper, tuple(p[hyper] for p in points)), []).append(names[group])
-    epochs = recipe["epochs"]
-    lines = [f"{stage.name}: {epochs} epoch{'s' if epochs > 1 else ''}"]
-    for (hyper, values), driven in sorted(curves.items(), key=lambda item: item[0][0]):
-        of = "" if len(driven) == groups else f" of {', '.join(driven)}"
-        within = f"{values[0]:.3g} to {values[-1]:.3g}, within {min(values):.3g}..{max(values):.3g}"
-        lines.append(f"  {hyper}{of}: {within}\n  {_curve(values)}")
-    if not curves:
-        lines.append("  no schedule: the hyperparameters stay as they are")
-    return "\n".join(lines)
-
-
-def _curve(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return "".join(
-        BARS[round((v - low) / (high - low) * (len(BARS) - 1)) if high > low else 0] for v in values
-    )

@@ -173,17 +173,21 @@ def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Lear
     from mfc.runtime.training.train import train_stage
 
     parts = training(stage, inputs, means)
-    first = {w.stage for w in stage.recipe["weights"] if isinstance(w, ir.Trained)}
-    phases = (
-        name for name in stage.inputs if name.startswith(f"{stage.recipe['train']}.") and name not in first
-    )
-    before = next((inputs[name] for name in phases), None)
-    learner = train_stage(**parts, folder=out, previous=before, progress=means.progress, stream=means.stream)
+    before = phase_before(stage)
+    parts |= {"folder": out, "previous": inputs[before] if before else None}
+    learner = train_stage(**parts, progress=means.progress, stream=means.stream)
     write_file(out / METRICS, json.dumps(ir.to_json(stage.placing["metrics"])).encode())
     if tokenizer := stage.placing["data"].get("tokenizer"):
         # a trained model has the vocabulary that its rows are of
         write_file(out / VOCAB, (inputs[tokenizer] / VOCAB).read_bytes())
     return learner
+
+
+def phase_before(stage: ir.Stage) -> str | None:
+    """The stage whose training this one goes on with, as the next phase."""
+    first = {w.stage for w in stage.recipe["weights"] if isinstance(w, ir.Trained)}
+    names = (name for name in stage.inputs if name.startswith(f"{stage.recipe['train']}."))
+    return next((name for name in names if name not in first), None)
 
 
 def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dict[str, float]:

@@ -43,6 +43,7 @@ class Checkpoint(Callback):
     callback is ending a part of the training.
     """
 
+    in_trials = False
     order = -100  # the last at after_batch and after_epoch: all other callbacks have updated themselves
 
     def __init__(self, environment: Mapping[str, Any]) -> None:

@@ -91,9 +91,13 @@ class Callback:
     Callbacks run sorted by `order` (`after_` events in reverse), those of equal order as they were given.
     `self.learner` is the Learner, whose attributes are what a callback reads and changes: `x y items pred
     loss` of this batch, `model optimizer dls loss_func forward`, `epoch batch training phase device history`.
+
+    `in_trials` says whether it also acts, as a copy, in a trial of which nothing is kept, such as the learning-rate
+    finder's: what records, shows or keeps does not.
     """
 
     order: int = 0
+    in_trials: bool = True
     learner: Learner
 
     def state_dict(self) -> dict[str, Any]:

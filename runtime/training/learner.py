@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import torch
 from torch import nn
@@ -38,6 +38,9 @@ from mfc.runtime.training.memory import freed_memory_kept
 from mfc.runtime.training.predict import Prediction, Predictions, get_preds
 from mfc.runtime.training.signals import Interrupts
 from mfc.runtime.user_files import blamed
+
+if TYPE_CHECKING:
+    from mfc.runtime.training.lr_find import LRFound
 
 ANEW = "remove the run's folder to start the training anew"
 
@@ -337,6 +340,30 @@ class Learner:
         part = "" if self.training else "validation "
         where = f"epoch {self.epoch + 1}, {part}batch {self.batch + 1}"
         return RunInterrupted(f"{self.interrupts.received} stopped the training in {where}")
+
+    # ── trials ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def lr_find(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> LRFound:
+        """Sweeps the learning rate over `steps` batches, and suggests some; all is afterwards as it was before. See
+        `mfc.runtime.training.lr_find` for the errors and for more that can be said."""
+        from mfc.runtime.training.lr_find import lr_find
+
+        return lr_find(self, start, end, steps)
+
+    def trial(self, dls: Any, callbacks: Iterable[Any]) -> Learner:
+        """A learner of the same model that goes on from where this one stands, optimizer and all, with batches and
+        callbacks of its own. What it makes of the model has to be undone afterwards."""
+        trial = Learner(
+            self.model, dls, self.loss_func, self.optimizer_factory, schedule=self.schedule, callbacks=callbacks,
+            groups=self.groups, seed=self.seed, stage=self.stage, device=self.device, stream=self.stream,
+        )  # fmt: skip
+        trial.forward, trial._trainable = self.forward, self._trainable
+        trial.done = Done(epochs=self.done.epochs)
+        saved = {key: self._saved[key] for key in ("model", "optimizer", "freeze_to") if key in self._saved}
+        if not saved and self.optimizer is not None:
+            saved = {"optimizer": self.optimizer.state_dict(), "freeze_to": self.freeze_to}
+        trial._saved = deepcopy(saved)  # an optimizer may go on with the very tensors that it is given
+        return trial
 
     # ── use ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -67,7 +67,7 @@ def train_stage(
     if (found := checkpoint.latest(folder)) is not None:
         _resume(learner, checkpoint.load(found), here, phases)
     elif previous is not None:
-        _continue(learner, previous)
+        continue_after(learner, previous)
     try:
         learner.fit(*phases)
     except RunError as error:
@@ -109,7 +109,8 @@ def _resume(
         learner.say(f"note: {difference}; the result may differ in its last digits")
 
 
-def _continue(learner: Learner, previous: Path) -> None:
+def continue_after(learner: Learner, previous: Path) -> None:
+    """Lets a learner go on where the training of the stage in the folder `previous` ended. Raises RunError R0310."""
     found = checkpoint.latest(previous)
     if found is None:
         raise RunError("R0310", f"{previous} holds no checkpoint to go on from", help="run that stage again")

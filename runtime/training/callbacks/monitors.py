@@ -32,6 +32,7 @@ class Monitor(Callback):
         mode: whether lower (`min`) or higher (`max`) is better; None for what the metric says.
     """
 
+    in_trials = False
     order = -60  # after_epoch: the row is there and shown, and the checkpoint comes later
 
     def __init__(self, monitor: str, mode: Mode | None, min_delta: float) -> None:

@@ -15,6 +15,7 @@ REDRAW = 0.1  # seconds between two drawings of the bar
 class Progress(Callback):
     """Writes a line after every epoch to the Learner's stream; where that is a terminal, with a bar below."""
 
+    in_trials = False
     order = -50  # after_epoch: when the row is complete, but before the checkpoint takes its time
 
     bar: Any = None

@@ -56,6 +56,7 @@ class Recorder(Callback):
     Ends the training with R0201 when a loss is no finite number, and keeps the batch.
     """
 
+    in_trials = False
     order = 90  # after_epoch runs in reverse: the row is there before other callbacks look for it
 
     def before_fit(self) -> None:
@@ -80,9 +81,7 @@ class Recorder(Callback):
     def after_loss(self) -> None:
         learner = self.learner
         loss = learner.loss
-        if loss.ndim:
-            message = f"the loss is a tensor of shape {'x'.join(map(str, loss.shape))}, not one number"
-            raise RunError("R0207", message, help="take its mean")
+        check_scalar(loss)
         if self.losses.add(loss, len(learner.y)) and learner.training:
             self._check(at_hand=True)
         if not learner.training:
@@ -143,6 +142,13 @@ class Recorder(Callback):
         except Exception as failure:  # the first error is the one to tell
             error.notes.append(f"the batch could not be kept: {failure}")
         return error
+
+
+def check_scalar(loss: torch.Tensor) -> None:
+    """Raises R0207 for a loss that is not one number."""
+    if loss.ndim:
+        message = f"the loss is a tensor of shape {'x'.join(map(str, loss.shape))}, not one number"
+        raise RunError("R0207", message, help="take its mean")
 
 
 def not_finite(value: float, where: str) -> RunError:

@@ -8,6 +8,8 @@ from mfc.runtime.training.events import Callback
 class Scheduling(Callback):
     """Drives `optimizer.hypers` with the Learner's schedule; batch i of a phase of N is at position i / N."""
 
+    in_trials = False
+
     def before_train(self) -> None:
         learner = self.learner
         self.batches = len(learner.dls.train)

@@ -26,7 +26,7 @@ from tests.runtime.training.standins import Factory, learner
 
 def test_callback_methods_are_exactly_the_events():
     methods = {name for name in vars(Callback) if not name.startswith("_")}
-    assert methods - {"order", "learner", "state_dict", "load_state_dict"} == set(EVENTS)
+    assert methods - {"order", "in_trials", "learner", "state_dict", "load_state_dict"} == set(EVENTS)
 
 
 def test_the_diagram_draws_every_part_and_every_cancel():
