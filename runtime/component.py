@@ -242,19 +242,26 @@ def schedule(drives: tuple[str, ...], lasts: tuple[str, ...] = ()) -> Callable[[
 
 def callback(
     observes: bool = False,
+    once: bool = False,
+    inputs: tuple[str, ...] = (),
     mixes: tuple[str, ...] = (),
     targets: tuple[str, ...] = (),
     monitors: bool = False,
     hooks: bool = False,
 ) -> Callable[[T], T]:
-    """A callback. One that only `observes` (progress, logs) is no part of a stage's key. One that `mixes` items of a
-    batch names the types of inputs that it can mix, and of `targets`: it needs a loss that is `per_item`.
+    """A callback. One that only `observes` (progress, logs) is no part of a stage's key. One that acts `once` would
+    undo or repeat itself beside another one: a training takes one of it. One that acts on some types of `inputs` only
+    names them. One that `mixes` items of a batch names the types of inputs that it can mix, and of `targets`: it needs
+    a loss that is `per_item`.
 
     Of one that `monitors`, the argument `monitor` names a column of the history, and `mode` (`"min"`, `"max"` or
     None) says which values are better: what None stands for is filled in from the metric. Of one that `hooks`, the
     argument `layers` is a pattern, or a list of them, of layers of the model. Both are checked with the spec.
     """
-    return _marks("callback", observes=observes, mixes=mixes, targets=targets, monitors=monitors, hooks=hooks)
+    return _marks(
+        "callback", observes=observes, once=once, inputs=inputs, mixes=mixes, targets=targets, monitors=monitors,
+        hooks=hooks,
+    )  # fmt: skip
 
 
 @overload

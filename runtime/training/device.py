@@ -34,16 +34,20 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def require_dtype(device: torch.device, dtype: torch.dtype) -> None:
-    """Raises R0403 where `device` can't compute in `dtype`."""
-    if device.type == "cuda" and dtype is torch.bfloat16:
+    """Raises R0403 where `device` can't compute in `dtype`, bfloat16 or float16."""
+    if dtype is torch.float16:
+        supported, other = device.type == "cuda", "bf16"
+    elif device.type == "cuda":
         with torch.cuda.device(device):
-            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+            supported, other = torch.cuda.is_bf16_supported(including_emulation=False), "fp16"
     else:
-        supported = torch.amp.is_autocast_available(device.type)
+        supported, other = torch.amp.is_autocast_available(device.type), ""
     if not supported:
         short = str(dtype).removeprefix("torch.")
-        help = "leave mixed_precision() out, or train on another device"
-        raise RunError("R0403", f"{describe_device(device)} has no {short} arithmetic", help=help)
+        what = "is not trained in" if dtype is torch.float16 else "has no arithmetic of"
+        help = f'use mixed_precision(dtype = "{other}")' if other else "leave mixed_precision() out"
+        help += ", or train on another device"
+        raise RunError("R0403", f"{describe_device(device)} {what} {short}", help=help)
 
 
 def describe_device(device: torch.device) -> str:

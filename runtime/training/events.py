@@ -6,7 +6,7 @@
     │  │  │  batch ↻                                                     CancelBatch
     │  │  │  │  pred        learner.pred = forward(x)
     │  │  │  │  loss        learner.loss = loss_func(pred, y)
-    │  │  │  │  backward    loss.backward()                              CancelBackward
+    │  │  │  │  backward    loss.backward(), times loss_weight           CancelBackward
     │  │  │  │  step        optimizer.step(); optimizer.zero_grad()      CancelStep
     │  │  validate           (model in eval mode, no gradients)          CancelValidate
     │  │  │  batch ↻                                                     CancelBatch
@@ -19,7 +19,21 @@ order, the `after_` methods in reverse, so that callbacks nest like brackets.
 A callback skips the rest of a part by raising the exception on its right: the part's `after_` event still
 runs, parts inside it that were going on end without theirs. A cancel that is raised in an `after_` event
 waits until the other callbacks had their turn, so early stopping can't rob the history of its last line.
-`CancelStep` leaves the gradients where they are (that is accumulation).
+`CancelStep` leaves the gradients where they are (that is accumulation). An `after_` event sees in
+`learner.cancelled` whether a cancel ended its part: `after_step` whether there was no step.
+
+The orders of the callbacks that come with mfc; one of your own has 0 unless it says otherwise:
+
+    -100  Checkpoint           after_batch, after_epoch, after_fit: all others have updated themselves
+     -60  ema                  after_step: averages; before_validate: puts the averages into the model
+     -50  Progress
+     -40  gradient_accumulation  before_step: no others see the step of a group that goes on
+     -30  compile              before_fit: the forward that it compiles is the model's own
+     -20  mixed_precision      before_step: gradients have their true size for all that follow
+     -10  mixup, cutmix        before_batch: before memory formats, which a mixed batch has to get anew
+       0  channels_last
+      50  gradient_clip        before_step: what steps is clipped
+      90  Recorder             after_loss: the loss before others add to it; after_epoch: the row is there
 
 `on_exception` comes instead of all further events when training ends by an error or an interrupt: only to
 clean up.

@@ -120,6 +120,8 @@ class Learner:
         self.items: Any = None
         self.pred: Any = None
         self.loss: Any = None
+        self.loss_weight = 1.0  # what the gradients of this batch are multiplied by
+        self.cancelled = False  # in an `after_` event: whether a cancel ended its part
         self.pending: Cancel | None = None  # raised in an `after_` event whose other hooks are being called
         self.interrupts = Interrupts()
         self._saved: dict[str, Any] = {}  # state that the next fit takes back
@@ -182,11 +184,17 @@ class Learner:
 
     def _train_batch(self) -> None:
         self._valid_batch()
+        self.loss_weight = 1.0
         self._around("backward", self._backward, CancelBackward)
+        self.step()
+
+    def step(self) -> None:
+        """One step of the optimizer between its events, for the gradients that there are."""
         self._around("step", self._step, CancelStep)
 
     def _backward(self) -> None:
-        self.loss.backward()
+        weight = self.loss_weight
+        self.loss.backward(None if weight == 1 else torch.full_like(self.loss, weight))
 
     def _step(self) -> None:
         self.optimizer.step()
@@ -196,12 +204,13 @@ class Learner:
 
     def _around(self, part: str, body: Callable[[], None], cancel: type[Cancel]) -> None:
         """One part of the loop between its two events; see `events.py` for what a cancel does."""
+        cancelled = False
         try:
             self._call("before_" + part)
             body()
         except cancel:
-            pass
-        self._call_after("after_" + part)
+            cancelled = True
+        self._call_after("after_" + part, cancelled)
 
     def _call(self, event: str) -> None:
         for hook in self._hooks[event]:
@@ -212,10 +221,11 @@ class Learner:
             except Exception as error:
                 raise _callback_failed(hook, event, error) from error
 
-    def _call_after(self, event: str) -> None:
+    def _call_after(self, event: str, cancelled: bool) -> None:
         """Calls every hook of the event; the cancel of the widest reach among those raised comes last, and is
         `pending` until then."""
-        self.pending = None
+        outer = self.cancelled, self.pending  # of the event one of whose hooks asked for a step
+        self.cancelled, self.pending = cancelled, None
         for hook in self._hooks[event]:
             try:
                 hook()
@@ -227,8 +237,10 @@ class Learner:
                 raise
             except Exception as error:
                 raise _callback_failed(hook, event, error) from error
-        if self.pending is not None:
-            raise self.pending
+        pending = self.pending
+        self.cancelled, self.pending = outer
+        if pending is not None:
+            raise pending
 
     def add(self, *callbacks: Any) -> None:
         """Adds callbacks for all phases; an event method that is none raises R0203."""
@@ -420,6 +432,7 @@ class Learner:
             freeze(self.model, self.groups, self._trainable, self.freeze_to)
             self.optimizer = self.optimizer_factory.create([{"params": group} for group in self.groups])
             self._hypers = [dict(group) for group in self.optimizer.hypers]
+        self.optimizer.zero_grad()  # what a fit that was cut short had gathered is none of this one
         if saved.get("optimizer") and saved["freeze_to"] == self.freeze_to:
             self.optimizer.load_state_dict(saved["optimizer"])
         if (

@@ -10,14 +10,15 @@ from mfc.runtime.component import Range, callback
 from mfc.runtime.training.events import Callback
 
 
-@callback()
+@callback(once=True)
 class gradient_clip(Callback):
     """Scales all gradients down together where their norm is above `max_norm` (Pascanu et al., 2013).
 
-    The norm is that of all parameters' gradients as one vector, just before the optimizer's step.
+    The norm is that of all parameters' gradients as one vector, just before the optimizer's step: of what several
+    batches gathered, their mean, and in true size where a loss scale is used.
     """
 
-    order = 50  # before_step: after those that put gradients together or skip the step
+    order = 50  # before_step: what is clipped is what steps
 
     def __init__(self, max_norm: Annotated[float, Range(above=0)]) -> None:
         self.max_norm = max_norm

@@ -1,38 +1,77 @@
-"""Faster arithmetic: bfloat16 where it is safe, and memory formats that convolutions like."""
+"""Faster arithmetic: half precision where it is safe, and memory formats that convolutions like."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from mfc.runtime.component import callback
+from mfc.runtime.training.callbacks.loss_scale import LossScale
 from mfc.runtime.training.device import cpu_has_bf16, require_dtype
-from mfc.runtime.training.events import Callback
+from mfc.runtime.training.events import Callback, CancelStep
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@callback()
+@callback(once=True)
 class mixed_precision(Callback):
-    """Runs the model in bfloat16 where that is safe (torch's autocast); weights, loss and steps stay float32.
+    """Runs the model in half precision where that is safe (torch's autocast); weights, loss and steps stay float32.
 
-    Micikevicius et al., "Mixed Precision Training" (2018). bfloat16 has float32's range, so gradients need no
-    scaling. Raises R0403 on a device without bfloat16.
+    Micikevicius et al., "Mixed Precision Training" (2018). `"bf16"` has float32's range, so its gradients need no
+    scaling. Those of `"fp16"` do: the loss is scaled by 2**16 for the backward pass, by twice as much after 2,000 steps
+    without an overflow, by half after one. A step whose gradients overflow is left out: weights, optimizer and averages
+    stay, the schedule goes on. Clipping and callbacks in `before_step` see gradients of their true size.
+
+    Raises R0403 on a device that can't compute so (fp16 is for CUDA), R0214 where gradients overflow at any scale.
+
+    Args:
+        dtype: bfloat16, or float16 for GPUs without it.
     """
 
+    order = -20  # before_step: gradients have their true size for all that follow
+
     inner: Any = None  # what `forward` was before
+    unscaled = False  # whether gradients that wait for their step have their true size
+
+    def __init__(self, dtype: Literal["bf16", "fp16"] = "bf16") -> None:
+        self.dtype = DTYPES[dtype]
+        self.scale = LossScale() if self.dtype is torch.float16 else None
 
     def before_fit(self) -> None:
-        require_dtype(self.learner.device, torch.bfloat16)
+        require_dtype(self.learner.device, self.dtype)
         if self.learner.device.type == "cpu" and not cpu_has_bf16():
             self.learner.say("note: this CPU has no bf16 instructions: mixed_precision() slows it down")
         self.inner = self.learner.forward
         self.learner.forward = self.forward
 
     def forward(self, x: Any) -> Any:
-        """The model's prediction in float32, computed in bfloat16."""
-        with torch.autocast(self.learner.device.type, torch.bfloat16):
+        """The model's prediction in float32, computed in half precision."""
+        with torch.autocast(self.learner.device.type, self.dtype):
             pred = self.inner(x)
         return to_float(pred)
+
+    def before_backward(self) -> None:
+        if self.scale is not None:
+            self.learner.loss_weight *= self.scale.value
+
+    def before_step(self) -> None:
+        if self.scale is None:
+            return
+        self.unscaled = self.scale.unscale(self._gradients())
+        if not self.unscaled:
+            self.learner.optimizer.zero_grad()
+            self.scale.update(finite=False)
+            raise CancelStep
+
+    def after_step(self) -> None:
+        if self.scale is None or not self.unscaled:
+            return
+        if not self.learner.cancelled:
+            self.scale.update(finite=True)
+        elif gradients := self._gradients():  # another callback put the step off: more will be added to them
+            torch._foreach_mul_(gradients, self.scale.value)
+        self.unscaled = False
 
     def after_fit(self) -> None:
         if self.inner is not None:
@@ -40,8 +79,18 @@ class mixed_precision(Callback):
 
     on_exception = after_fit
 
+    def state_dict(self) -> dict[str, Any]:
+        return self.scale.state_dict() if self.scale is not None else {}
 
-@callback()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.scale is not None and state:
+            self.scale.load_state_dict(state)
+
+    def _gradients(self) -> list[torch.Tensor]:
+        return [p.grad for p in self.learner.model.parameters() if p.grad is not None]
+
+
+@callback(once=True)
 class channels_last(Callback):
     """Keeps images and weights with channels as the innermost dimension: convolutions run faster so."""
 

@@ -59,7 +59,7 @@ def test_dtypes(monkeypatch):
     require_dtype(torch.device("cpu"), torch.bfloat16)
     with pytest.raises(RunError) as caught:
         require_dtype(torch.device("meta"), torch.bfloat16)
-    assert (caught.value.code, caught.value.message) == ("R0403", "meta has no bfloat16 arithmetic")
+    assert (caught.value.code, caught.value.message) == ("R0403", "meta has no arithmetic of bfloat16")
 
 
 def test_bf16_instructions(monkeypatch):
