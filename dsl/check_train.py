@@ -14,6 +14,7 @@ from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.check_targets import misfit
+from mfc.dsl.check_together import check_together
 from mfc.dsl.check_weights import check_initializers
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
@@ -166,13 +167,14 @@ class TrainChecker:
     def check_callbacks(
         self, fields: Fields, phases: tuple[PhaseInfo, ...], data: DataInfo | None, owner: Span
     ) -> None:
-        """What callbacks mix, with the loss and the data that they meet in each phase."""
+        """Callbacks with each other, and with the loss and the data that they meet in each phase."""
         for own in [phase.fields for phase in phases] or [fields]:
             here = self.data_of(own["data"]) if isinstance(own["data"], Instance) else data
             chosen = own if "loss" in own.written else fields
             if here is not None:
                 both = [fields, own] if phases else [fields]
                 at = chosen.span("loss", owner)
+                check_together(self.evaluator.diagnostics, both, here, owner)
                 check_mixing(self.evaluator.diagnostics, both, chosen["loss"], at, here, owner)
 
     def check_fit(self, own: Fields, fields: Fields, data: DataInfo, model: Elaborated, owner: Span) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
 from mfc.runtime.component import Range, callback
 from mfc.runtime.training.events import Callback, CancelStep
+
+foreach: Any = torch  # such functions are not in its public types
 
 
 @callback(once=True)
@@ -57,7 +59,7 @@ class gradient_accumulation(Callback):
             raise CancelStep
         if self.targets not in (0, self.expected):
             gradients = [p.grad for group in learner.groups for p in group if p.grad is not None]
-            torch._foreach_mul_(gradients, self.expected / self.targets)
+            foreach._foreach_mul_(gradients, self.expected / self.targets)
         self.gathered = self.targets = 0
 
     def after_train(self) -> None:

@@ -11,6 +11,8 @@ from torch import nn
 from mfc.runtime.component import Range, callback
 from mfc.runtime.training.events import Callback
 
+foreach: Any = torch  # such functions are not in its public types
+
 Place = tuple[dict[str, Any], str]
 
 
@@ -47,7 +49,7 @@ class ema(Callback):
             return
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
         self.updates += 1
-        torch._foreach_lerp_(self.others, self._tensors(), 1 - decay)
+        foreach._foreach_lerp_(self.others, self._tensors(), 1 - decay)
 
     def before_validate(self) -> None:
         self._exchange()

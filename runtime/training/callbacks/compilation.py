@@ -34,6 +34,7 @@ class compile(Callback):
     order = -30  # before_fit: what is compiled is the model alone
 
     inner: Any = None  # what `forward` was before
+    compiled: Any = None
 
     def __init__(
         self, mode: Literal["default", "max-autotune-no-cudagraphs"] = "default", dynamic: bool = False

@@ -11,6 +11,8 @@ from mfc.runtime.training.callbacks.loss_scale import LossScale
 from mfc.runtime.training.device import cpu_has_bf16, require_dtype
 from mfc.runtime.training.events import Callback, CancelStep
 
+foreach: Any = torch  # such functions are not in its public types
+
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -70,7 +72,7 @@ class mixed_precision(Callback):
         if not self.learner.cancelled:
             self.scale.update(finite=True)
         elif gradients := self._gradients():  # another callback put the step off: more will be added to them
-            torch._foreach_mul_(gradients, self.scale.value)
+            foreach._foreach_mul_(gradients, self.scale.value)
         self.unscaled = False
 
     def after_fit(self) -> None:
@@ -90,7 +92,7 @@ class mixed_precision(Callback):
         return [p.grad for p in self.learner.model.parameters() if p.grad is not None]
 
 
-@callback(once=True)
+@callback(once=True, inputs=("image",))
 class channels_last(Callback):
     """Keeps images and weights with channels as the innermost dimension: convolutions run faster so."""
 

@@ -181,7 +181,7 @@ def test_one_that_puts_off_a_group_adds_it_to_the_next():
         (nn.functional.cross_entropy(model(x), y) / 2).backward()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter -= 0.1 * parameter.grad
+            parameter.sub_(parameter.grad, alpha=0.1)  # type: ignore[arg-type]
     assert weights(run.model) == pytest.approx(weights(model), rel=1e-5, abs=1e-7)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -214,11 +215,11 @@ def test_frozen_tied_and_replaced_tensors():
         """As a layer does that computes its buffers anew, and `model.to`."""
 
         def before_train(self) -> None:
-            norm = self.learner.model.get_submodule("1")
+            norm: Any = self.learner.model.get_submodule("1")
             norm.running_mean = norm.running_mean.clone()
 
     model = network()
-    model.register_parameter("tied", model[0].weight)
+    model.register_parameter("tied", model.get_parameter("0.weight"))
     average = Average(lambda step: (1 + step) / (10 + step))
     ours = ema()
     groups = [list(model[:2].parameters()), list(model[4:].parameters())]

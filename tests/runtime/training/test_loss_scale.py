@@ -6,6 +6,7 @@ import copy
 import io
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +92,13 @@ def test_the_state_goes_into_a_checkpoint():
 # ── in training ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def gradient(model: nn.Module) -> torch.Tensor:
+    """That of the first parameter."""
+    found = next(model.parameters()).grad
+    assert found is not None
+    return found
+
+
 class Spoil(Callback):
     """Makes a gradient infinite in some batches of the first epoch, as an overflow of float16 does."""
 
@@ -99,7 +107,7 @@ class Spoil(Callback):
 
     def after_backward(self) -> None:
         if self.learner.epoch == 0 and self.learner.batch in self.batches:
-            next(self.learner.model.parameters()).grad[0, 0] = math.inf
+            gradient(self.learner.model)[0, 0] = math.inf
 
 
 def by_hand(
@@ -120,7 +128,7 @@ def by_hand(
                 pred = model(x.to(device))
             scaler.scale(F.cross_entropy(pred.float(), y.to(device)) / gathered).backward()
             if epoch == 0 and number in overflows:
-                next(model.parameters()).grad[0, 0] = math.inf
+                gradient(model)[0, 0] = math.inf
             optimizer.param_groups[0]["lr"] = schedule.values(place / 16, 0, 1)["lr"]
             place += 1
             if (number + 1) % gathered == 0:
@@ -191,7 +199,8 @@ def test_an_overflow_leaves_weights_optimizer_and_averages_as_they_were(fp16_on_
                 assert not learner.gathering
 
     counts: list[tuple[int, float]] = []
-    averages, scaled = ema(), mixed_precision("fp16")
+    averages = ema()
+    scaled: Any = mixed_precision("fp16")
     run = learner(
         optimizer=adam(), schedule=Triangle(), stream=io.StringIO(),
         callbacks=[scaled, averages, Spoil(2), Look(), Recorder(), Scheduling()],
@@ -210,7 +219,7 @@ def test_a_step_that_another_callback_puts_off_keeps_its_gradients(fp16_on_the_c
 
     class Gather(Callback):
         def before_step(self) -> None:
-            self.norms.append(float(next(self.learner.model.parameters()).grad.norm()))
+            self.norms.append(float(gradient(self.learner.model).norm()))
             if self.learner.batch % 2 == 0:
                 raise CancelStep
 
@@ -231,7 +240,7 @@ def test_a_step_that_another_callback_puts_off_keeps_its_gradients(fp16_on_the_c
 def test_gradients_that_are_no_numbers_at_any_scale_stop_the_run(fp16_on_the_cpu):
     class Always(Callback):
         def after_backward(self) -> None:
-            next(self.learner.model.parameters()).grad[0, 0] = math.nan
+            gradient(self.learner.model)[0, 0] = math.nan
 
     run = learner(callbacks=[mixed_precision("fp16"), Always(), Recorder()], stream=io.StringIO())
     with pytest.raises(RunError) as caught:
@@ -250,7 +259,7 @@ def test_a_loss_that_is_no_number_is_said_as_ever(fp16_on_the_cpu):
 
 
 def test_the_scale_goes_on_in_the_next_phase(fp16_on_the_cpu):
-    scaled = mixed_precision("fp16")
+    scaled: Any = mixed_precision("fp16")
     run = learner(callbacks=[scaled, Spoil(0, 1)], stream=io.StringIO())
     run.fit(Phase(1), Phase(1, freeze_to=0))
     assert scaled.scale.value == 16384

@@ -6,6 +6,7 @@ import copy
 import io
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from mfc.runtime.streams import Stream
 from mfc.runtime.training.callbacks.accumulation import gradient_accumulation
 from mfc.runtime.training.callbacks.averaging import ema
 from mfc.runtime.training.callbacks.gradient_clip import gradient_clip
+from mfc.runtime.training.callbacks.mixing import mixup
 from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
@@ -24,12 +26,13 @@ from mfc.runtime.training.losses import cross_entropy
 from tests.runtime.training.standins import Factory, Loader, Loaders, Triangle, weights
 
 SEED, STAGE, EPOCHS, LR = 42, "fit", 3, 0.1
-GATHERED, LONGEST, DECAY = 4, 0.2, 0.9
+GATHERED, LONGEST, ALPHA, DECAY = 4, 0.2, 0.4, 0.9
 
 CALLBACKS = {
     "accumulation": lambda: gradient_accumulation(batches=GATHERED),
     "clipping": lambda: gradient_clip(LONGEST),
     "bf16": mixed_precision,
+    "mixup": lambda: mixup(alpha=ALPHA),
     "ema": lambda: ema(decay=DECAY),
 }
 PAIRS = [(), *((name,) for name in CALLBACKS), *combinations(CALLBACKS, 2), tuple(CALLBACKS)]
@@ -47,6 +50,15 @@ def network() -> nn.Sequential:
     torch.manual_seed(2)
     layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2), nn.AdaptiveAvgPool2d(2)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, 3))
+
+
+def drawn(items: int, epoch: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The shares and partners of mixup: where its draws come from is the Learner's, what they mean the paper's."""
+    rng = Stream(SEED, STAGE, "mixup").generator(epoch, batch)
+    partners = list(range(items))
+    rng.shuffle(partners)
+    shares = [rng.betavariate(ALPHA, ALPHA) for _ in partners]
+    return torch.tensor([max(share, 1 - share) for share in shares]), torch.tensor(partners)
 
 
 @cache
@@ -68,10 +80,16 @@ def by_hand(techniques: tuple[str, ...]) -> tuple[nn.Module, list[float], list[f
             items = sum(len(batch.y) for batch in group)
             optimizer.zero_grad()
             for number, (x, y, _) in enumerate(group, first):
+                share, partner = torch.ones(len(y)), torch.arange(len(y))
+                if "mixup" in techniques:
+                    share, partner = drawn(len(y), epoch, number)
+                x = torch.lerp(x[partner], x, share.view(-1, 1, 1, 1))
                 torch.manual_seed(seeds.torch_seed(epoch, number))
                 with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in techniques):
-                    pred = model(x)
-                mean = F.cross_entropy(pred.float(), y)
+                    half = model(x)
+                pred = half.float()
+                own, others = (F.cross_entropy(pred, t, reduction="none") for t in (y, y[partner]))
+                mean = torch.lerp(others, own, share).mean()
                 (mean * len(y) / items).backward()
                 total += mean.item() * len(y)
             if "clipping" in techniques:
@@ -110,7 +128,7 @@ def by_learner(techniques: tuple[str, ...]) -> Learner:
 def test_each_pair_is_the_loop_by_hand(techniques):
     model, train, valid = by_hand(techniques)
     learner = by_learner(techniques)
-    near = {"rel": 1e-4, "abs": 1e-5}
+    near: Any = {"rel": 1e-4, "abs": 1e-5}
     assert weights(learner.model) == pytest.approx(weights(model), **near)
     assert [row["train_loss"] for row in learner.history] == pytest.approx(train, **near)
     assert [row["valid_loss"] for row in learner.history] == pytest.approx(valid, **near)
