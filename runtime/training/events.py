@@ -25,12 +25,14 @@ waits until the other callbacks had their turn, so early stopping can't rob the 
 The orders of the callbacks that come with mfc; one of your own has 0 unless it says otherwise:
 
     -100  Checkpoint             after_batch, after_epoch, after_fit: all others have updated themselves
+     -60  save_best              after_fit: the best weights have the last word; and early_stopping
      -50  Progress               after_epoch: the row is complete
      -40  gradient_accumulation  before_step: no others see a step before its group is complete
      -30  compile                before_fit: what is compiled is the model alone
      -20  mixed_precision        before_step: gradients have their true size for all that follow
      -10  mixup, cutmix          before_batch: before memory formats, which a mixed batch has to get anew
        0  all others
+      10  reduce_on_plateau      before_batch: when the schedule has set the rate
       50  gradient_clip          before_step: what is clipped is what steps
       60  ema                    after_fit: before those that put other weights in the place of the averages
       90  Recorder               after_loss: the loss before others add to it; after_epoch: the row is there
