@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mfc.dsl import shapes
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Size, equal
+from mfc.dsl.rules import parse_rule
+from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import DataDecl
 from mfc.dsl.typed import DataInfo, Fields
@@ -24,7 +26,7 @@ NAMED = ("category", "multi_category", "mask")
 OF_ITEM = ("stem", "name", "suffix", "parent")
 """The placeholders of a file's name that is made of an item's."""
 
-MOST_CLASSES = 255
+MOST_CLASSES = 254
 """Classes of a mask at most: its pixels are bytes, and one value stands for no class."""
 
 
@@ -43,6 +45,10 @@ def check_target(diagnostics: Diagnostics, decl: DataDecl, fields: Fields, targe
         _no_vocab(diagnostics, decl, fields, target)
     if isinstance(source, ComponentValue):
         _check_templates(diagnostics, source, ())
+    if target == "mask" and isinstance(transforms := fields["item_transforms"], list):
+        for position, transform in enumerate(transforms):
+            span = fields.item_span("item_transforms", position, decl.name.span)
+            _check_followed(diagnostics, transform, span)
 
 
 def count_of_values(fields: Fields) -> int | None:
@@ -71,6 +77,21 @@ def _check_label(diagnostics: Diagnostics, decl: DataDecl, label: ComponentValue
         diagnostics.add(
             "E0540", label.span, f"`{label.info.name}` gives several labels an item, and a category is one",
             "gives several", labels=to, help="write `-> multi_category` for several classes an item",
+        )  # fmt: skip
+
+
+def _check_followed(diagnostics: Diagnostics, transform: Any, span: Span) -> None:
+    """Reports an item transform that gives images another size and leaves their masks as they are."""
+    if not isinstance(transform, ComponentValue) or "mask" in transform.info.facts["on"]:
+        return
+    rule = parse_rule(transform.info.facts["shape"])
+    before, after = (
+        [getattr(size, "name", "") for size in sizes[-2:]] for sizes in (rule.takes or (), *rule.gives[:1])
+    )
+    if before != after:
+        diagnostics.add(
+            "E0543", span, f"`{transform.info.name}` gives images another size, and masks do not follow it",
+            "for images alone", help='say that it acts on both: `@mfc.item_transform(..., on = ("image", "mask"))`',
         )  # fmt: skip
 
 

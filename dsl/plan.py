@@ -52,6 +52,7 @@ WATCHING = (
     "mfc.runtime.training.history",
     "mfc.runtime.training.lr_find",
     "mfc.runtime.training.lr_suggestions",
+    "mfc.runtime.training.mask_metrics",
     "mfc.runtime.training.metrics",
     "mfc.runtime.training.predict",
     "mfc.runtime.training.signals",
@@ -99,7 +100,7 @@ def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], d
 
 
 RUNNABLE = {
-    "image": ("category", "multi_category", "value"),
+    "image": ("category", "multi_category", "mask", "value"),
     "text": ("category", "multi_category", "value", "next_token"),
 }
 """The kinds of data that there are stages for: targets by input."""
@@ -197,6 +198,8 @@ class _Planner:
             "shape": data.item,
             "on_error": fields["on_error"],
         }
+        recipe |= {k: _unplaced(fields[k]) for k in _masked(data)}
+        where |= {k: fields[k] for k in _masked(data)}
         packed = self.stage(
             "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (items,)
         )
@@ -206,8 +209,14 @@ class _Planner:
         """Adds the stages that find a data block's items and their targets."""
         fields, name = data.fields, data.instance.name
         recipe, where = {"source": _unplaced(fields["source"])}, {"source": fields["source"]}
+        if data.target == "mask":  # the masks' files are content of the items
+            recipe["label"], where["label"] = _unplaced(fields["label"]), fields["label"]
         files = self.stage("files", f"{name}.files", recipe, where, ())
         recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
+        if data.target == "mask":
+            return self.stage(
+                "items", f"{name}.items", recipe | {"label": _unplaced(fields["label"])}, where, (files,)
+            )
         if not any(reads_column(fields[k]) for k in ("split", "label")):
             return self.stage("items", f"{name}.items", recipe, {}, (files,))
         # the digests of the items cover how the columns are read; the source counts by its code
@@ -238,8 +247,8 @@ class _Planner:
         recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}
         if not can_pack(data):
             recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
-            recipe |= {"on_error": fields["on_error"]}
-        where = ("source", "item_transforms", "batch_transforms", "workers")
+            recipe |= {"on_error": fields["on_error"]} | {k: _unplaced(fields[k]) for k in _masked(data)}
+        where = ("source", "item_transforms", "batch_transforms", "workers", *_masked(data))
         return recipe, {k: fields[k] for k in where}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
@@ -368,6 +377,11 @@ def optimised(data: DataInfo) -> dict[str, str]:
                 f"{name}: {', '.join(names[:-1])} and {names[-1]} are one {step} on the device"
             )
     return notes
+
+
+def _masked(data: DataInfo) -> tuple[str, ...]:
+    """The fields that say what items' masks are."""
+    return ("label", "vocab") if data.target == "mask" else ()
 
 
 def _draws(value: Any) -> bool:

@@ -200,7 +200,7 @@ def show_data(job: Job, name: str) -> str:
     for part, loader in (("train", dls.train), ("valid", dls.valid)):
         batch = next(iter(loader))
         x = batch.x
-        targets = _batch_of_targets(batch.y, data.target)
+        targets = _batch_of_targets(batch.y, data.target, dls.vocab)
         if data.tokenizer is not None:
             tokens = (dls.tokens_vocab[token] for token in x[0, :SHOWN_TOKENS].tolist())
             start = " ".join(tokens).replace("\n", "\\n")
@@ -231,6 +231,8 @@ def _targets(items: Items, target: str) -> list[str]:
             mean = sum(several) / len(several)
             lines.append(f"{min(several)} to {max(several)} of them an item, {mean:.2f} in the mean")
         return lines
+    if target == "mask":
+        return [f"{len(items.vocab)} classes: {', '.join(items.vocab)}"]
     if target == "value":
         rows = [items.targets[i] for i in items.train]
         columns = list(zip(*rows)) if isinstance(rows[0], list) else [rows]
@@ -243,8 +245,17 @@ def _targets(items: Items, target: str) -> list[str]:
     return []
 
 
-def _batch_of_targets(y: torch.Tensor, target: str) -> list[str]:
+def _shares(masks: torch.Tensor, vocab: Sequence[str]) -> str:
+    """How much of masks is of each class that is in them."""
+    parts = {name: float((masks == i).float().mean()) for i, name in enumerate(vocab)}
+    parts["no class"] = float((masks < 0).float().mean())
+    return ", ".join(f"{name} {share:.1%}" for name, share in parts.items() if share)
+
+
+def _batch_of_targets(y: torch.Tensor, target: str, vocab: Sequence[str]) -> list[str]:
     """What a batch has as targets, where that is more than a class an item."""
+    if target == "mask":
+        return [f"  its masks: {tuple(y.shape)} int64: {_shares(y, vocab)}"]
     if target not in ("multi_category", "value"):
         return []
     return [f"  its targets: {tuple(y.shape)} {str(y.dtype).removeprefix('torch.')}"]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mfc.runtime.data.loaders import DataLoaders
+    from mfc.runtime.data.masks import Masks
     from mfc.runtime.hashcache import HashCache
     from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.learner import Learner
@@ -68,13 +69,15 @@ class Means:
 
 def scan(stage: ir.Stage, caches: Callable[[str], HashCache]) -> Listing:
     """What the source of a `files` stage holds now."""
-    return list_files(build(stage.placing["source"]), caches)
+    placing = stage.placing
+    return list_files(build(placing["source"]), caches, build(placing.get("label")))
 
 
 def run_items(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> None:
     recipe = stage.recipe
     listing = Listing.load(inputs[stage.inputs[0]])
-    split, label = located(stage, recipe["split"]), located(stage, recipe["label"])
+    split = located(stage, recipe["split"])
+    label = build(stage.placing["label"]) if "label" in stage.placing else located(stage, recipe["label"])
     source = build(stage.placing["source"]) if "columns" in recipe else None
     items = list_items(listing, split, label, recipe["target"], recipe["vocab"], source)
     if warning := overlap(items):
@@ -104,7 +107,16 @@ def run_packed(
     items = Items.load(inputs[stage.inputs[0]])
     workers = means.workers if means.workers is not None else placing["workers"]
     transforms = located(stage, recipe["item_transforms"])
-    pack(build(placing["source"]), items.paths, transforms, out, recipe["on_error"], workers or None, show)
+    masks = _masks(placing, items)
+    source, on_error = build(placing["source"]), recipe["on_error"]
+    pack(source, items.paths, transforms, out, on_error, workers or None, show, masks)
+
+
+def _masks(placing: Mapping[str, Any], items: Items) -> Masks | None:
+    """The masks of items, where these have masks."""
+    from mfc.runtime.data.masks import Masks
+
+    return Masks(build(placing["label"]), items.vocab) if "label" in placing else None
 
 
 def run_tokenizer(
@@ -268,7 +280,7 @@ def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Lea
 
 
 def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
-    """What a trained model says of an image file, prepared as its validation items were.
+    """What a trained model says of an image file, prepared as its validation items were. A mask has the file's size.
 
     Raises:
         RunError: the file is missing or is no image.
@@ -281,17 +293,22 @@ def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
     from mfc.runtime.data.images import read
     from mfc.runtime.data.item_transforms import pipeline
     from mfc.runtime.data.sources import image_files
+    from mfc.runtime.training.predict import at_pixels
 
     data, placing = stage.recipe["data"], stage.placing["data"]
     if not path.is_file():
         raise RunError("R0103", f"can't read `{path}`: there is no such file")
     channels = data["shape"][0]
     source = image_files(path.absolute().parent, channels=channels)
-    pixels = read(
-        source, path.name, pipeline(build(placing["item_transforms"]), training=False), random.Random(0)
-    )
+    transforms = pipeline(build(placing["item_transforms"]), training=False)
+    pixels = read(source, path.name, transforms, random.Random(0))
     prepare = BatchPipeline(build(placing["batch_transforms"]), 0, "", channels, training=False)
-    return learner.predict(prepare(torch.tensor(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
+    said = learner.predict(prepare(torch.tensor(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
+    if data["target"] != "mask":
+        return said
+    with source.open(path.name) as image:
+        width, height = image.size
+    return at_pixels(said, transforms, prepare, channels, height, width)
 
 
 def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = True) -> dict[str, Any]:
@@ -355,6 +372,7 @@ def data_loaders(
         device,
         workers if workers is not None else placing["workers"],
         "stop" if packed else data["on_error"],
+        _masks(placing, items),
     )
 
 

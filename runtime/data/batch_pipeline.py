@@ -24,6 +24,8 @@ from torch import Tensor
 from mfc.runtime.data.batch_transforms import Pixels, normalize
 from mfc.runtime.data.buffers import BufferPool
 from mfc.runtime.data.color import Color, ColorMap
+from mfc.runtime.data.masks import VOID
+from mfc.runtime.data.targets import IGNORED
 from mfc.runtime.data.threads import run_each
 from mfc.runtime.data.warp import Geometric, Warp, for_device
 from mfc.runtime.errors import RunError
@@ -74,7 +76,19 @@ class BatchPipeline:
         """Height and width of what comes out for images of this size."""
         return self.warp.size(height, width)
 
-    @torch.no_grad()
+    def with_masks(self, images: Tensor, masks: Tensor, items: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Transformed `images`, as by a call, and the `masks` that follow them.
+
+        Args:
+            masks: uint8, `b h w`: the numbers of classes, 255 for pixels of none.
+
+        Returns:
+            The images, and int64 `b H W`: each pixel's class, by geometric transforms the nearest one's; -100 for none.
+        """
+        out, followed = self._run(images, items, epoch, masks)
+        assert followed is not None
+        return out, followed.to(torch.int64).masked_fill_(followed == VOID, IGNORED)
+
     def __call__(self, images: Tensor, items: Tensor, epoch: int) -> Tensor:
         """Transformed `images`.
 
@@ -86,6 +100,12 @@ class BatchPipeline:
         Returns:
             float32, `b c H W`, on the images' device. It is the caller's: nothing is written to it later.
         """
+        return self._run(images, items, epoch, None)[0]
+
+    @torch.no_grad()
+    def _run(
+        self, images: Tensor, items: Tensor, epoch: int, masks: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         count, channels, height, width = images.shape
         draws = iter(self._draws(items, epoch))
         warp_draws, color_draws, pixel_draws = (
@@ -102,6 +122,9 @@ class BatchPipeline:
 
         on_cpu = images.device.type == "cpu"
         out = self._empty((count, channels, *size), images)
+        followed = masks
+        if masks is not None and homographies is not None:
+            followed = torch.empty((count, *size), dtype=torch.uint8, device=masks.device)
 
         def work(piece: tuple[int, slice | Tensor]) -> None:
             level, rows = piece
@@ -109,7 +132,10 @@ class BatchPipeline:
             if homographies is not None:
                 # A copy even of float images: sampling jumps about, which is slow outside the cache.
                 part = part.to(torch.float32, memory_format=torch.contiguous_format, copy=on_cpu)
-                part = self.warp.sample(part, homographies[rows], size, level)
+                mask = None if masks is None else masks[rows]
+                part, mask = self.warp.sample(part, homographies[rows], size, level, mask)
+                if followed is not None and mask is not None:
+                    followed[rows] = mask
             elif part.dtype != torch.uint8:
                 part = part.to(torch.float32)
             if isinstance(rows, slice):
@@ -122,7 +148,7 @@ class BatchPipeline:
         run_each(work, _pieces(levels, count, self._piece(images, size)))
         for transform, u in zip(self.pixels, pixel_draws):
             out = transform(out, u)
-        return out
+        return out, followed
 
     def _draws(self, items: Tensor, epoch: int) -> list[Tensor]:
         """`b draws` for each transform that draws, in order; float64, so that whole pixels stay whole."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mfc.runtime.data.images import read
+from mfc.runtime.data.masks import Masks
 from mfc.runtime.data.pack import OnError, Packed, differing
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
@@ -25,7 +26,7 @@ class Fetched(NamedTuple):
     """A batch before its transforms.
 
     Args:
-        images: uint8, `b c h w`.
+        images: uint8, `b c h w`, with masks as one more channel where items have masks.
         items: their ids, int64, `b`.
         skipped: broken images that were left out, and why.
     """
@@ -63,6 +64,7 @@ class FileImages(Dataset):
         stream: where their draws come from; each item has a generator of its own in each epoch.
         on_error: `stop` gives RunError R0104 for a broken image, `skip` leaves it out of its batch.
         pin: as in `PackedImages`.
+        masks: of the items.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class FileImages(Dataset):
         stream: Stream,
         on_error: OnError = "stop",
         pin: bool = False,
+        masks: Masks | None = None,
     ) -> None:
-        self.source, self.paths, self.transforms = source, paths, transforms
+        self.source, self.paths, self.transforms, self.masks = source, paths, transforms, masks
         self.stream, self.on_error, self.pin = stream, on_error, pin
 
     def __getitem__(self, key: Key) -> Fetched | RunError:
@@ -88,7 +91,7 @@ class FileImages(Dataset):
         for i in ids.tolist():
             item = self.paths[i]
             try:
-                image = read(self.source, item, self.transforms, self.stream.generator(epoch, i))
+                image = read(self.source, item, self.transforms, self.stream.generator(epoch, i), self.masks)
             except RunError as error:
                 if self.on_error == "stop" or error.code != "R0104":
                     raise

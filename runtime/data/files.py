@@ -33,11 +33,16 @@ class Listing:
         return cls(**json.loads((folder / "files.json").read_text()))
 
 
-def list_files(source: Any, caches: Caches) -> Listing:
+def list_files(source: Any, caches: Caches, masks: Any = None) -> Listing:
     """Scans a source and hashes what is not known yet; RunError for missing and unreadable files.
 
     Args:
         caches: gives what is known of a folder's files: `Store.digests`.
+        masks: the labeler of the items' masks, whose files are content of the items too.
     """
     paths = sorted(source.scan())
-    return Listing(paths, source.digests(paths, caches))
+    digests = source.digests(paths, caches)
+    if hasattr(masks, "digests"):
+        both = zip(digests, masks.digests(paths, caches))
+        digests = [xxhash.xxh3_128_hexdigest(f"{image}/{mask}".encode()) for image, mask in both]
+    return Listing(paths, digests)

@@ -3,6 +3,9 @@
 An item transform is a class; what it builds is called with a PIL image and a generator for its draws, and
 returns a PIL image. A random one has `evaluation()`, which gives the transform for validation, or None where
 nothing is to be done then.
+
+Masks follow those that act `on` them too: by their method `mask(mask, rng)`, or where they have none by being called
+with the mask, in mode L, after the same draws.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 from mfc.runtime.component import ItemTransform, Range, item_transform
-from mfc.runtime.data.images import shrink
+from mfc.runtime.data.images import on_mask, shrink
+from mfc.runtime.data.masks import VOID
 from mfc.runtime.errors import RunError
 
-BILINEAR = Image.Resampling.BILINEAR
+BILINEAR, NEAREST = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
 
 
 @item_transform(shape="c h w -> 3 h w")
@@ -38,7 +42,7 @@ class to_gray:
         return image.convert("L")
 
 
-@item_transform(shape="c h w -> c size size")
+@item_transform(shape="c h w -> c size size", on=("image", "mask"))
 class resize:
     """Makes an image `size` x `size` with bilinear interpolation over all of its pixels.
 
@@ -60,21 +64,27 @@ class resize:
         self.size, self.method, self.pad_mode = size, method, pad_mode
 
     def __call__(self, image: Image.Image, rng: Random) -> Image.Image:
+        return self._resized(image, BILINEAR, 0)
+
+    def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
+        return self._resized(mask, NEAREST, VOID)
+
+    def _resized(self, image: Image.Image, how: Image.Resampling, around: int) -> Image.Image:
         width, height = image.size
         if self.method == "squish":
-            return _resize_box(image, (0, 0, width, height), self.size, self.size)
+            return _resize_box(image, (0, 0, width, height), self.size, self.size, how)
         if self.method == "crop":
             side = min(width, height)
             left, top = (width - side) // 2, (height - side) // 2
-            return _resize_box(image, (left, top, left + side, top + side), self.size, self.size)
+            return _resize_box(image, (left, top, left + side, top + side), self.size, self.size, how)
         scale = self.size / max(width, height)
         inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return _pad(_resize_box(image, (0, 0, width, height), *inner), self.size, self.pad_mode)
+        return _pad(_resize_box(image, (0, 0, width, height), *inner, how), self.size, self.pad_mode, around)
 
 
-@item_transform(shape="c h w -> c size size")
+@item_transform(shape="c h w -> c size size", on=("image", "mask"))
 class center_crop:
-    """Cuts `size` x `size` pixels out of the middle; a smaller image gets a black border.
+    """Cuts `size` x `size` pixels out of the middle; a smaller image gets a black border, its mask one of no class.
 
     Args:
         size: height and width in pixels.
@@ -84,11 +94,13 @@ class center_crop:
         self.size = size
 
     def __call__(self, image: Image.Image, rng: Random) -> Image.Image:
-        left, top = (image.width - self.size) // 2, (image.height - self.size) // 2
-        return image.crop((left, top, left + self.size, top + self.size))
+        return _middle(image, self.size, 0)
+
+    def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
+        return _middle(mask, self.size, VOID)
 
 
-@item_transform(shape="c h w -> c size size", random=True)
+@item_transform(shape="c h w -> c size size", random=True, on=("image", "mask"))
 class random_resized_crop:
     """Cuts out a part of random area, proportions and place, and makes it `size` x `size`.
 
@@ -120,6 +132,9 @@ class random_resized_crop:
     def __call__(self, image: Image.Image, rng: Random) -> Image.Image:
         return _resize_box(image, self.box(image.width, image.height, rng), self.size, self.size)
 
+    def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
+        return _resize_box(mask, self.box(mask.width, mask.height, rng), self.size, self.size, NEAREST)
+
     def box(self, width: int, height: int, rng: Random) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of a drawn part; the largest middle part if ten draws do not fit."""
         low, high = math.log(self.ratios[0]), math.log(self.ratios[1])
@@ -139,7 +154,7 @@ class random_resized_crop:
         return _Chain([resize(self.size + self.extra, "squish"), center_crop(self.size)])
 
 
-@item_transform(shape="c h w -> c h w", random=True)
+@item_transform(shape="c h w -> c h w", random=True, on=("image", "mask"))
 class flip:
     """Mirrors an image left to right with probability `p`.
 
@@ -157,7 +172,7 @@ class flip:
         return None
 
 
-@item_transform(shape="c h w -> c h w where h == w", random=True)
+@item_transform(shape="c h w -> c h w where h == w", random=True, on=("image", "mask"))
 class dihedral:
     """Turns an image into one of the eight forms that turning by 90 degrees and mirroring give.
 
@@ -230,6 +245,11 @@ class _Chain:
             image = transform(image, rng)
         return image
 
+    def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
+        for transform in self.transforms:
+            mask = on_mask(transform, mask, rng)
+        return mask
+
 
 def is_random(transform: Any) -> bool:
     """Whether a transform draws, as its decorator or its own attribute `random` says."""
@@ -266,22 +286,40 @@ def pipeline(transforms: Sequence[Any], training: bool) -> list[Any]:
     return [form for form in forms if form is not None]
 
 
-def _resize_box(image: Image.Image, box: tuple[int, int, int, int], height: int, width: int) -> Image.Image:
+def _resize_box(
+    image: Image.Image,
+    box: tuple[int, int, int, int],
+    height: int,
+    width: int,
+    how: Image.Resampling = BILINEAR,
+) -> Image.Image:
     """The part in `box` (left, top, right, bottom) made `height` x `width`."""
     left, top, right, bottom = box
     if box == (0, 0, width, height) == (0, 0, *image.size):
         return image
     down, across = shrink(image, image.height * height / (bottom - top), image.width * width / (right - left))
     part = (left / across, top / down, min(right / across, image.width), min(bottom / down, image.height))
-    return image.resize((width, height), BILINEAR, box=part)
+    return image.resize((width, height), how, box=part)
 
 
-def _pad(image: Image.Image, size: int, mode: str) -> Image.Image:
-    """An image in the middle of `size` x `size` pixels."""
+def _middle(image: Image.Image, size: int, around: int) -> Image.Image:
+    """`size` x `size` pixels around the middle of an image; beyond its edges they are `around`."""
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    if around == 0 or (left >= 0 and top >= 0):
+        return image.crop((left, top, left + size, top + size))
+    whole = Image.new(image.mode, (size, size), around)
+    whole.paste(image, (-left, -top))
+    return whole
+
+
+def _pad(image: Image.Image, size: int, mode: str, around: int) -> Image.Image:
+    """An image in the middle of `size` x `size` pixels; `around` is what zeros are."""
     left, top = (size - image.width) // 2, (size - image.height) // 2
     if mode == "zeros":
-        return image.crop((-left, -top, size - left, size - top))
-    around = [(top, size - image.height - top), (left, size - image.width - left)]
+        whole = Image.new(image.mode, (size, size), around)
+        whole.paste(image, (left, top))
+        return whole
+    edges = [(top, size - image.height - top), (left, size - image.width - left)]
     array = np.asarray(image)
     how = "edge" if mode == "border" else "reflect"
-    return Image.fromarray(np.pad(array, around + [(0, 0)] * (array.ndim - 2), mode=how))
+    return Image.fromarray(np.pad(array, edges + [(0, 0)] * (array.ndim - 2), mode=how))

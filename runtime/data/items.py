@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mfc.runtime.data.files import Listing
 from mfc.runtime.data.labels import failed, label_all
+from mfc.runtime.data.masks import VOID
 from mfc.runtime.data.paths import shown
 from mfc.runtime.data.vocab import (
     Target,
@@ -30,7 +31,8 @@ class Items:
     Args:
         paths, digests: of the items in either part, in sorted order of paths.
         train, valid: ids, in ascending order.
-        targets: for each item its label's place in `vocab`, or its value; a list of them where it has several.
+        targets: for each item its label's place in `vocab`, or its value; a list of them where it has several; none
+            for masks, which are read with the images.
         vocab: the labels, empty for values.
     """
 
@@ -51,6 +53,7 @@ class Items:
         found: dict[str, int | list[int]] = {"train.count": len(self.train), "valid.count": len(self.valid)}
         if self.vocab:
             found["classes"] = len(self.vocab)
+        if self.vocab and self.targets:
             for name, part in (("train", self.train), ("valid", self.valid)):
                 counts = Counter(place for i in part for place in _listed(self.targets[i]))
                 found[f"{name}.class_counts"] = [counts[i] for i in range(len(self.vocab))]
@@ -89,7 +92,7 @@ def list_items(
         source: the source, where the split or the labels read a column of its table.
     """
     by_label = getattr(split, "by_label", False)
-    if by_label and label is None:
+    if by_label and (label is None or target == "mask"):
         message = f"`{type(split).__name__}` splits by labels, and these items have none"
         raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
     labels = _labels(label, listing.paths, source, target) if by_label else None
@@ -103,6 +106,8 @@ def list_items(
     digests = [listing.digests[i] for i in used]
     if target == "next_token":
         return Items(paths, digests, train, valid, [], [])
+    if target == "mask":
+        return Items(paths, digests, train, valid, [], _classes(label, vocab))
     labels = [labels[i] for i in used] if labels else _labels(label, paths, source, target)
     targets: list[Any]
     if target == "value":
@@ -134,6 +139,18 @@ def overlap(items: Items) -> str:
         f"warning[{OVERLAP}]: {len(again):,} of {len(items.valid):,} validation items train as well, under other "
         f"names: `{valid}` has the content of `{train}`"
     )
+
+
+def _classes(labeler: Any, vocab: Sequence[str] | None) -> list[str]:
+    """The names of a mask's classes: those given, or those that the labeler knows."""
+    named = labeler.names() if vocab is None and hasattr(labeler, "names") else vocab
+    if not named or len(named) > VOID - 1:
+        raise RunError(
+            "R0110",
+            f"a mask has 1 to {VOID - 1} classes, not {len(named or ())}",
+            help='name them by `vocab`, or in a file by `mask_file(..., codes = "codes.txt")`',
+        )
+    return build_vocab([], named)
 
 
 def _labels(labeler: Any, items: Sequence[str], source: Any, target: Target) -> list[Any]:

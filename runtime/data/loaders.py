@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mfc.runtime.data.datasets import Fetched, FileImages, Key, PackedImages
 from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.data.items import Items
+from mfc.runtime.data.masks import Masks
 from mfc.runtime.data.pack import OnError, Packed
 from mfc.runtime.data.targets import encoded
 from mfc.runtime.errors import RunError
@@ -28,7 +29,8 @@ from mfc.runtime.streams import Stream
 log = logging.getLogger(__name__)
 
 Pipeline: TypeAlias = Callable[[Tensor, Tensor, int], Tensor]
-"""(uint8 images `b c h w`, item ids `b` on the CPU, epoch) -> float32 images, on the images' device."""
+"""(uint8 images `b c h w`, item ids `b` on the CPU, epoch) -> float32 images, on the images' device. For items with
+masks it has `with_masks` as well, as `BatchPipeline` does."""
 
 
 class Batch(NamedTuple):
@@ -36,7 +38,8 @@ class Batch(NamedTuple):
 
     Args:
         x: images, float32, `b c h w`.
-        y: targets: int64 places in the vocabulary, `b`; float32 0 and 1, `b classes`; or float32 values, `b` or `b n`.
+        y: targets: int64 places in the vocabulary, `b`; float32 0 and 1, `b classes`; float32 values, `b` or `b n`; or
+            the classes of pixels, int64 `b h w`, -100 for those of none.
         items: ids, int64, `b`, always on the CPU.
     """
 
@@ -79,7 +82,7 @@ class Loader:
     Args:
         dataset: gives images for `(epoch, ids)`.
         sampler: says which ids make a batch.
-        targets: of all items, by id.
+        targets: of all items, by id; None where they are masks, the last channel of the images.
         transform: the batch transforms, in the form for this part.
         workers: processes that fetch images; 0 fetches them in this one.
     """
@@ -88,14 +91,14 @@ class Loader:
         self,
         dataset: Dataset,
         sampler: BatchSampler,
-        targets: Tensor,
-        transform: Pipeline,
+        targets: Tensor | None,
+        transform: Any,
         device: torch.device,
         workers: int = 0,
     ) -> None:
         self.dataset, self.sampler, self.transform = dataset, sampler, transform
         self.device, self.workers = device, workers
-        self.targets = targets.to(device)
+        self.targets = None if targets is None else targets.to(device)
         self.skipped: dict[str, str] = {}
         self._batches: DataLoader[Fetched | RunError] | None = None
         self._resume_at = self._position = 0
@@ -117,10 +120,15 @@ class Loader:
                 raise fetched
             self._note_skipped(fetched.skipped)
             x = fetched.images.to(self.device, non_blocking=True)
-            y = self.targets[fetched.items.to(self.device, non_blocking=True)]
             self._position += 1
-            yield Batch(self.transform(x, fetched.items, epoch), y, fetched.items)
+            yield self._batch(x, fetched.items, epoch)
         self.set_epoch(epoch + 1)
+
+    def _batch(self, x: Tensor, items: Tensor, epoch: int) -> Batch:
+        if self.targets is None:
+            return Batch(*self.transform.with_masks(x[:, :-1], x[:, -1], items, epoch), items)
+        y = self.targets[items.to(self.device, non_blocking=True)]
+        return Batch(self.transform(x, items, epoch), y, items)
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands: the epoch, and how many of its batches were given out."""
@@ -184,6 +192,7 @@ class DataLoaders:
         seed, stage: where the order and the draws of item transforms come from.
         workers: processes for each loader; by default none for packed images, else one a core, at most 16.
         on_error: what to do with a broken image, as in `FileImages`.
+        masks: of the items, where these are their targets.
 
     Attributes:
         train: shuffled, without a last batch that is not full.
@@ -207,6 +216,7 @@ class DataLoaders:
         device: torch.device | str = "cpu",
         workers: int | None = None,
         on_error: OnError = "stop",
+        masks: Masks | None = None,
     ) -> None:
         self.items, self.vocab, self.device = items, items.vocab, torch.device(device)
         self.batch_size = batch_size
@@ -214,10 +224,11 @@ class DataLoaders:
         self._pipelines = {True: train_pipeline, False: valid_pipeline}
         self._seed, self._stage = seed, stage
         self._on_error: OnError = on_error
+        self._masks = masks
         packed = isinstance(images, Packed)
         self.workers = workers if workers is not None else 0 if packed else min(os.cpu_count() or 1, 16)
         self._broken = images.skipped if packed else {}
-        self._targets = encoded(items)
+        self._targets = encoded(items) if masks is None else None
         self.train = self._loader("train", items.train, training=True)
         self.valid = self._loader("valid", items.valid, training=False)
 
@@ -246,7 +257,9 @@ class DataLoaders:
         else:
             transforms = pipeline(self._item_transforms, training)
             stream = Stream(self._seed, self._stage, "item_transforms")
-            dataset = FileImages(self._images, self.items.paths, transforms, stream, self._on_error, pin)
+            dataset = FileImages(
+                self._images, self.items.paths, transforms, stream, self._on_error, pin, self._masks
+            )
         return Loader(dataset, sampler, self._targets, self._pipelines[training], self.device, self.workers)
 
 

@@ -1,7 +1,7 @@
 """The stage `pack`: images decoded and resized once, kept in one file that is mapped into memory.
 
 It is there when the item transforms draw nothing at random and give one size. A row of the file is an item's
-`c h w` pixels, uint8; its place is the item's id.
+`c h w` pixels, uint8, with its mask as one more channel where items have masks; its place is the item's id.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from mfc.runtime.data.images import read
 from mfc.runtime.data.item_transforms import pipeline
+from mfc.runtime.data.masks import Masks
 from mfc.runtime.data.paths import shown
 from mfc.runtime.disk import writes
 from mfc.runtime.errors import RunError
@@ -62,6 +63,7 @@ def pack(
     on_error: OnError = "stop",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    masks: Masks | None = None,
 ) -> Packed:
     """Decodes all items into `images.npy` in `folder`, and writes `skipped.json` beside it.
 
@@ -70,11 +72,12 @@ def pack(
         on_error: `stop` raises RunError R0104 for the first broken image, `skip` leaves broken ones out.
         workers: threads, by default one a core. Decoding and resizing run outside of Python's lock.
         progress: called with the number of items done and of all items.
+        masks: of the items.
 
     Raises RunError R0105 for images that differ in size after the transforms, R0113 for too small a disk.
     """
     file = folder / "images.npy"
-    rows = _decode(source, paths, pipeline(transforms, training=False), workers)
+    rows = _decode(source, paths, pipeline(transforms, training=False), workers, masks)
     # Closed here, not when it is collected: that may be in any thread, where to wait for the pool is a deadlock.
     with closing(rows), writes(file), open(file, "wb") as out:
         skipped = _write(out, folder, rows, len(paths), on_error, progress)
@@ -121,7 +124,7 @@ def _write(
 
 
 def _decode(
-    source: Any, paths: Sequence[str], transforms: Sequence[Any], workers: int | None
+    source: Any, paths: Sequence[str], transforms: Sequence[Any], workers: int | None, masks: Masks | None
 ) -> Generator[tuple[str, np.ndarray | RunError], None, None]:
     """Items with their pixels, or with what is wrong, in order."""
 
@@ -129,7 +132,7 @@ def _decode(
         done = []
         for item in paths[start : start + CHUNK]:
             try:
-                done.append((item, read(source, item, transforms, random.Random(0))))
+                done.append((item, read(source, item, transforms, random.Random(0), masks)))
             except RunError as error:
                 done.append((item, error))
         return done
@@ -160,10 +163,11 @@ def _check_space(folder: Path, needed: int) -> None:
 
 def differing(first: str, shape: Sequence[int], item: str, other: Sequence[int]) -> RunError:
     """The error for two items whose images can't be put into one batch."""
-    channels, height, width = shape
-    c, h, w = other
+    one, two = (
+        " x ".join(map(str, sizes[1:] if shape[0] == other[0] else sizes)) for sizes in (shape, other)
+    )
     return RunError(
         "R0105",
-        f"images differ in size: `{first}` is {channels} x {height} x {width}, `{item}` is {c} x {h} x {w}",
+        f"images differ in size: `{first}` is {one}, `{item}` is {two}",
         help="end `item_transforms` with one that gives all images one size, such as `resize(128)`",
     )

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from mfc.runtime.data.items import Items
 
+IGNORED = -100
+"""The target that losses and metrics leave out, torch's default: pixels of masks that are of no class."""
+
 
 def encoded(items: Items) -> Tensor:
     """The targets by the items' ids: int64 `n`, a class each; float32 `n classes` of 0 and 1, several classes each;

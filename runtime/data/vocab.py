@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from mfc.runtime.data.paths import shown
 from mfc.runtime.errors import RunError
 
-Target: TypeAlias = Literal["category", "multi_category", "value", "next_token"]
+Target: TypeAlias = Literal["category", "multi_category", "mask", "value", "next_token"]
 
 
 def build_vocab(labels: Sequence[str], given: Sequence[str] | None = None) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mfc.runtime.data.masks import VOID
 from mfc.runtime.errors import RunError
 
 PadMode: TypeAlias = Literal["reflection", "border", "zeros"]
@@ -94,14 +95,28 @@ class Warp:
         area = determinant.abs() / divisor[:, 2] ** 3  # input pixels to an output pixel, in the middle
         return area.sqrt().clamp(min=1).log2().floor().to(torch.int64)
 
-    def sample(self, images: Tensor, matrices: Tensor, size: tuple[int, int], level: int = 0) -> Tensor:
-        """Float32 `images` (`b c h w`) warped to `size`, with `matrices` from `for_device`."""
+    def sample(
+        self,
+        images: Tensor,
+        matrices: Tensor,
+        size: tuple[int, int],
+        level: int = 0,
+        masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Float32 `images` (`b c h w`) warped to `size`, with `matrices` from `for_device`; and by the same grid their
+        uint8 `masks` (`b h w`), each pixel from the nearest one."""
         if level:
             height, width = (max(1, side >> level) for side in images.shape[-2:])
             images = F.interpolate(images, (height, width), mode="area")
         mode = "nearest" if self.exact else "bilinear"
         grid = _grid(matrices, *size)
-        return F.grid_sample(images, grid, mode=mode, padding_mode=self.pad_mode, align_corners=False)
+        warped = F.grid_sample(images, grid, mode=mode, padding_mode=self.pad_mode, align_corners=False)
+        if masks is None:
+            return warped, None
+        # beyond the edges `zeros` are of no class: what is sampled is how far a mask is from that
+        far = (masks.to(torch.float32) - VOID)[:, None]
+        far = F.grid_sample(far, grid, mode="nearest", padding_mode=self.pad_mode, align_corners=False)
+        return warped, (far[:, 0] + VOID).to(torch.uint8)
 
 
 def for_device(matrices: Tensor, height: int, width: int, device: torch.device) -> Tensor:

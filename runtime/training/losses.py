@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from mfc.runtime.component import Range, loss
+from mfc.runtime.data.targets import IGNORED
 from mfc.runtime.errors import RunError
 
 
@@ -42,7 +43,19 @@ class _Weights:
 
 
 class _OneClass:
-    """What predictions `b classes ...` mean where each item (or pixel, or token) has one class."""
+    """What predictions `b classes ...` mean where each item (or pixel, or token) has one class.
+
+    Attributes:
+        ignore_index: target that counts for nothing; pixels that are of no class, -100, never do.
+    """
+
+    ignore_index: int
+
+    def counted(self, target: torch.Tensor) -> torch.Tensor:
+        """Targets of which `ignore_index` alone counts for nothing."""
+        if self.ignore_index == IGNORED:
+            return target
+        return target.masked_fill(target == IGNORED, self.ignore_index)
 
     def activation(self, pred: torch.Tensor) -> torch.Tensor:
         """Probabilities of the classes."""
@@ -79,7 +92,7 @@ class cross_entropy(_OneClass):
     def __call__(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """`b classes ...` and int64 `b ...` -> scalar."""
         weight = self.weights.like(pred)
-        pred, target = _side_by_side(pred, target)
+        pred, target = _side_by_side(pred, self.counted(target))
         return F.cross_entropy(
             pred,
             target,
@@ -90,6 +103,7 @@ class cross_entropy(_OneClass):
 
     def each(self, pred: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The sums of each item's losses, and of what its targets count: both `b`."""
+        target = self.counted(target)
         losses = F.cross_entropy(
             pred,
             target,
@@ -157,6 +171,7 @@ class focal(_OneClass):
 
     def each(self, pred: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The sums of each item's losses, and of what its targets count: both `b`."""
+        target = self.counted(target)
         weights = self.weights.of(pred, target, self.ignore_index)
         losses = F.cross_entropy(pred, target, ignore_index=self.ignore_index, reduction="none")
         wrong = -torch.expm1(-losses)  # 1 - p
@@ -184,6 +199,7 @@ class dice(_OneClass):
 
     def each(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean over the classes for each image, `b`."""
+        target = self.counted(target)
         counted = (target != self.ignore_index)[:, None]
         probabilities = pred.softmax(1) * counted
         true = torch.zeros_like(pred).scatter_(1, target[:, None].where(counted, 0), 1.0) * counted

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 
 from mfc.runtime.component import Range, metric
+from mfc.runtime.data.targets import IGNORED
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.losses import alike
 
@@ -73,7 +74,10 @@ class _TopK(Metric):
         if self.k > classes:
             message = f"top_k_accuracy({self.k}) needs {self.k} classes, but the model has {classes}"
             raise RunError("R0207", message, help=f"choose a k up to {classes}")
-        return MulticlassAccuracy(classes, top_k=self.k, average="micro", validate_args=False)
+        ignored = IGNORED if pred.ndim > 2 else None
+        return MulticlassAccuracy(
+            classes, top_k=self.k, average="micro", ignore_index=ignored, validate_args=False
+        )
 
 
 @metric(shape="b classes ...", targets=("category", "mask", "next_token"), better="higher")

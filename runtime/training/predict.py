@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from mfc.runtime.data.targets import IGNORED
 from mfc.runtime.modes import evaluating
 from mfc.runtime.training.metrics import compute_metrics
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one item: a label (or several, or values), and each class's probability by name."""
+    """What a model says of one item: a label (or several, or values), and each class's probability by name. Of a mask
+    the label is the class of each pixel, int64 `h w`, and probabilities are float32 `h w`."""
 
     label: Any
     probabilities: dict[str, float]
@@ -42,18 +44,22 @@ class Predictions:
 
     @cached_property
     def labels(self) -> list[Any]:
-        """The decoded targets by name: one label an item, or a list of them; values stay numbers."""
+        """The decoded targets by name: one label an item, or a list of them; values stay numbers, and of masks the
+        classes of pixels, int64 `h w`."""
         if self.decoded.dtype is torch.bool:
             return [[name for name, there in zip(self.vocab, row) if there] for row in self.decoded.tolist()]
         if self.decoded.is_floating_point():
             return (self.decoded[:, 0] if self.decoded.shape[1:] == (1,) else self.decoded).tolist()
+        if self.decoded.ndim > 1:
+            return list(self.decoded)
         return [self.vocab[index] for index in self.decoded.tolist()]
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Prediction:
-        values = self.probabilities[index].tolist()
+        values = self.probabilities[index]
+        values = values.tolist() if values.ndim == 1 else values
         return Prediction(self.labels[index], dict(zip(self.vocab, values)) if self.vocab else {})
 
 
@@ -79,6 +85,22 @@ def get_preds(
         items=torch.cat(items),
         vocab=vocab,
     )
+
+
+def at_pixels(
+    said: Prediction, transforms: Sequence[Any], pipeline: Any, channels: int, height: int, width: int
+) -> Prediction:
+    """A predicted mask at the pixels of its image as it is stored, by bilinear interpolation of the probabilities.
+    Pixels that the model did not see, which crops leave out, are of the class -100.
+
+    Args:
+        transforms, pipeline: what the image was prepared with, in evaluation form.
+    """
+    from mfc.runtime.data.origin import restored
+
+    values = torch.stack([*said.probabilities.values()])
+    values, seen = restored(values, transforms, pipeline, channels, height, width)
+    return Prediction(values.argmax(0).where(seen, IGNORED), dict(zip(said.probabilities, values)))
 
 
 def measure(
