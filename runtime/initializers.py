@@ -128,6 +128,30 @@ class lecun(_Filling):
 
 
 @initializer
+class dirac:
+    """Makes convolutions begin as the identity: each filter hands on the channel of its number.
+
+    A deep net without shortcuts then begins as a shallow one (S. Zagoruyko and N. Komodakis, "DiracNets", 2017; as
+    torch's `dirac_`). It holds for convolutions of one group that keep the size of what they get; of one with more
+    filters than channels the rest stays as it was. Put what draws the weights before it: `[kaiming(), dirac()]`.
+    """
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, stream: Stream) -> None:
+        """Fills the convolutions of `model`."""
+        for module in model.modules():
+            if isinstance(module, nn.modules.conv._ConvNd) and _keeps_size(module):
+                nn.init.dirac_(module.weight[: module.in_channels])
+
+
+def _keeps_size(module: nn.modules.conv._ConvNd) -> bool:
+    if module.transposed or module.groups > 1 or isinstance(module.padding, str):
+        return False
+    sizes = zip(module.kernel_size, module.stride, module.padding, module.dilation)
+    return all(stride == 1 and 2 * padding == dilation * (ks - 1) for ks, stride, padding, dilation in sizes)
+
+
+@initializer
 class file:
     """The weights of a safetensors file, which has to hold exactly those of the model.
 
