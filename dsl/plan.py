@@ -47,6 +47,7 @@ WATCHING = (
     "mfc.runtime.training.callbacks.bad_batch",
     "mfc.runtime.training.callbacks.progress",
     "mfc.runtime.training.callbacks.recorder",
+    "mfc.runtime.training.callbacks.statistics",
     "mfc.runtime.training.checkpoint",
     "mfc.runtime.training.device",
     "mfc.runtime.training.history",

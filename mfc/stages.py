@@ -182,10 +182,13 @@ def read_init(folder: Path) -> list[dict[str, Any]]:
 
 def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Learner:
     """Trains, or goes on where `out` holds the checkpoint of an interrupted training."""
+    from mfc.runtime.training.callbacks.statistics import StatisticsCheck, normalised_anew
     from mfc.runtime.training.train import train_stage
 
     parts = training(stage, inputs, means)
     before = phase_before(stage)
+    if not before and normalised_anew(stage.recipe):
+        parts["callbacks"].append(StatisticsCheck())
     parts |= {"folder": out, "previous": inputs[before] if before else None}
     learner = train_stage(**parts, progress=means.progress, stream=means.stream)
     write_file(out / METRICS, json.dumps(ir.to_json(stage.placing["metrics"])).encode())

@@ -100,3 +100,33 @@ def test_weights_for_another_number_of_classes_are_found_before_training(folder:
     with pytest.raises(mfc.SpecError, match="weights for 3 classes, and `pets` has 2"):
         run(folder, "weights = [1, 2, 3]")
     assert not list((folder / ".mfc").rglob("model.safetensors"))
+
+
+STATISTICS = """
+data pictures: image -> category {
+    source           = builtin("digits")
+    split            = subset(random(valid = 0.2), train = 256, valid = 32)
+    label            = parent()
+    batch_transforms = [rotate(20), NORMALIZE]
+}
+model net { group body { flatten()  linear(10) } }
+train fit { data = pictures  model = net  loss = cross_entropy()  epochs = 1 }
+train again { data = pictures  model = net  weights = fit.body  loss = cross_entropy()  epochs = 1 }
+"""
+
+
+@pytest.mark.parametrize("stats", ["[[0.9], [0.2]]", "[[0.3], [0.1]]", "[[0.3], [2.0]]"])
+def test_statistics_of_other_images_are_seen_in_the_first_batch(tmp_path: Path, stats: str) -> None:
+    spec, said = tmp_path / "pictures.mfs", io.StringIO()
+    spec.write_text(STATISTICS.replace("NORMALIZE", f"normalize({stats})"))
+    mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
+    (line,) = said.getvalue().splitlines()  # not of `again`, whose weights know these statistics
+    assert line.startswith("fit: warning[W0708]: after `normalize`, the channels of a batch have means ")
+
+
+@pytest.mark.parametrize("transform", ["normalize(digits_stats)", "normalize([[0.5], [0.5]])", "none"])
+def test_nothing_is_said_of_statistics_that_are_near_enough(tmp_path: Path, transform: str) -> None:
+    spec, said = tmp_path / "pictures.mfs", io.StringIO()
+    spec.write_text(STATISTICS.replace("NORMALIZE", transform))
+    mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
+    assert said.getvalue() == ""

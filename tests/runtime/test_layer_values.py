@@ -16,6 +16,7 @@ from torch.profiler import profile
 from mfc.runtime.layers.activation import gelu, mish, relu, selu, silu
 from mfc.runtime.layers.attention import self_attention, squeeze_excite
 from mfc.runtime.layers.conv import conv1d, conv2d, tconv2d
+from mfc.runtime.layers.dropout import alpha_dropout, drop_path, dropout2d
 from mfc.runtime.layers.linear import embedding, linear
 from mfc.runtime.layers.norm import batchnorm, group_norm, instance_norm, layer_norm
 from mfc.runtime.layers.pool import adaptive_concat_pool, avg_pool, max_pool
@@ -234,3 +235,30 @@ def test_squeeze_excite():
     hidden = F.relu(F.linear(x.mean((2, 3)), module.squeeze.weight[..., 0, 0], module.squeeze.bias))
     scale = torch.sigmoid(F.linear(hidden, module.excite.weight[..., 0, 0], module.excite.bias))
     torch.testing.assert_close(module(x), x * scale[..., None, None])
+
+
+# ── dropout ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_dropout2d_takes_whole_channels():
+    out = dropout2d(0.25)(torch.ones(400, 10, 2, 3)).flatten(2)
+    assert torch.equal(out.amax(2), out.amin(2))
+    assert out.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+
+
+def test_drop_path_takes_whole_items():
+    layer, x = drop_path(0.2), torch.randn(2000, 3, 2)
+    ratio = (layer(x) / x).flatten(1)
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio), atol=1e-6)
+    assert float((ratio == 0).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert ratio.amax(0).tolist() == pytest.approx([1.25] * 6)
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_alpha_dropout_keeps_mean_and_variance():
+    x = torch.randn(200_000)
+    out = alpha_dropout(0.3)(x)
+    assert float(out.mean()) == pytest.approx(0, abs=0.02) and float(out.var()) == pytest.approx(1, abs=0.03)
+    dropped = out == out.mode().values  # the one value that dropped numbers have
+    assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.01)

@@ -95,7 +95,10 @@ CASES = {
         convolution(padding=st.none() | st.integers(0, 3)), st.tuples(batches, st.integers(1, 12), sides)
     ),
     "conv2d": Case(convolution(padding=st.none() | st.integers(0, 3)), images()),
+    "alpha_dropout": Case(args({}, p=st.floats(0, 0.9)), any_shape()),
+    "drop_path": Case(args({}, p=st.floats(0, 0.9)), any_shape()),
     "dropout": Case(args({}, p=st.floats(0, 1)), any_shape()),
+    "dropout2d": Case(args({}, p=st.floats(0, 1)), images()),
     "embedding": Case(
         args({"n": st.integers(2, 5), "nf": few}, std=st.floats(0.1, 1)), any_shape(), integers=True
     ),
@@ -136,7 +139,7 @@ CASES = {
 
 def test_every_layer_has_a_case():
     assert sorted(LAYERS) == sorted(CASES)
-    assert len(LAYERS) == 33
+    assert len(LAYERS) == 36
 
 
 # ── the law ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from mfc.runtime.training.events import Callback
 class Mixing(Callback):
     """Mixes each item of a training batch with another one of it, and the two losses by the same share.
 
-    A subclass gives `mix`. Shares and partners follow from the seed and the place in the run, so that a resumed
+    A subclass gives `kept`. Shares and partners follow from the seed and the place in the run, so that a resumed
     training draws the same.
 
     Attributes:
@@ -32,8 +32,8 @@ class Mixing(Callback):
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha
 
-    def mix(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
-        """The mixed batch, in new memory; sets `share`."""
+    def kept(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
+        """How much of the numbers of a batch is left, from 0 to 1, in a shape that goes with it; sets `share`."""
         raise NotImplementedError
 
     def before_fit(self) -> None:
@@ -63,18 +63,15 @@ class Mixing(Callback):
                 help="it is for images and other inputs whose values can be averaged",
             )
         rng = self.stream.generator(learner.epoch, learner.batch)
-        places = list(range(len(x)))
-        rng.shuffle(places)
-        self.partners = torch.tensor(places, device=x.device)
-        learner.x = self.mix(x, rng)
+        partners = list(range(len(x)))
+        rng.shuffle(partners)
+        self.partners = torch.tensor(partners, device=x.device)
+        others = torch.index_select(x, 0, self.partners, out=torch.empty_like(x))  # in the same memory format
+        learner.x = others.lerp_(x, self.kept(x, rng).to(x.dtype))
 
     def after_train(self) -> None:
         if isinstance(self.learner.loss_func, MixedLoss):
             self.learner.loss_func = self.learner.loss_func.loss
-
-    def of_partners(self, x: torch.Tensor) -> torch.Tensor:
-        """The partner of each item, in new memory of the same format."""
-        return torch.index_select(x, 0, self.partners, out=torch.empty_like(x))
 
 
 class MixedLoss:
@@ -125,10 +122,10 @@ class mixup(Mixing):
     def __init__(self, alpha: Annotated[float, Range(above=0)] = 0.4) -> None:
         super().__init__(alpha)
 
-    def mix(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
+    def kept(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
         shares = [rng.betavariate(self.alpha, self.alpha) for _ in range(len(x))]
         self.share = torch.tensor([max(share, 1 - share) for share in shares], device=x.device)
-        return self.of_partners(x).lerp_(x, self.share.to(x.dtype).view(-1, *[1] * (x.ndim - 1)))
+        return self.share.view(-1, *[1] * (x.ndim - 1))
 
 
 @callback(mixes=("image",), targets=("category", "multi_category", "value"))
@@ -146,21 +143,17 @@ class cutmix(Mixing):
     def __init__(self, alpha: Annotated[float, Range(above=0)] = 1.0) -> None:
         super().__init__(alpha)
 
-    def mix(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
+    def kept(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
         if x.ndim != 4:
             shape = "x".join(map(str, x.shape))
             raise RunError("R0236", f"`cutmix` cuts boxes out of images, and inputs are {shape}")
         height, width = x.shape[2:]
-        boxes = [self.box(height, width, rng) for _ in range(len(x))]
-        areas = [(bottom - top) * (right - left) for top, bottom, left, right in boxes]
-        self.share = torch.tensor([1 - area / (height * width) for area in areas], device=x.device)
-        top, bottom, left, right = torch.tensor(boxes, device=x.device)[:, :, None].unbind(1)
+        boxes = torch.tensor([self.box(height, width, rng) for _ in range(len(x))], device=x.device)
+        top, bottom, left, right = boxes[:, :, None].unbind(1)
         row, column = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-        inside = ((row >= top) & (row < bottom))[:, None, :, None] & ((column >= left) & (column < right))[
-            :, None, None, :
-        ]
-        partners = self.of_partners(x)
-        return torch.where(inside, partners, x, out=partners)
+        rows, columns = (row >= top) & (row < bottom), (column >= left) & (column < right)
+        self.share = 1 - rows.sum(1) * columns.sum(1) / (height * width)
+        return (~(rows[:, None, :, None] & columns[:, None, None, :])).float()
 
     def box(self, height: int, width: int, rng: Random) -> tuple[int, int, int, int]:
         """Top, bottom, left and right of one box, the ends left out."""
