@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
+from mfc.dsl import ir
 from mfc.runtime.training.events import Callback
 
 FOREIGN = "W0708"
@@ -34,3 +38,16 @@ class StatisticsCheck(Callback):
             f"{self.learner.stage}: warning[{FOREIGN}]: after `normalize`, the channels of a batch have means "
             f"{shown[0]} and deviations {shown[1]}, not 0 and 1: are its statistics those of these images?"
         )
+
+
+def normalised_anew(recipe: Mapping[str, Any]) -> bool:
+    """Whether a training's images are normalised for a model that starts fresh: for one that was trained before, the
+    statistics of that training are the right ones, whatever the images are."""
+    calls = [node for node in ir.walk(recipe) if isinstance(node, ir.Call)]
+    own = f"{recipe['train']}."  # a stage that only initialises this model
+    trained = any(
+        isinstance(node, ir.File) or (isinstance(node, ir.Trained) and not node.stage.startswith(own))
+        for node in ir.walk(recipe["weights"])
+    )
+    trained |= any(call.args.get("pretrained") for call in calls)
+    return not trained and any(call.kind == "batch_transform" and call.name == "normalize" for call in calls)
