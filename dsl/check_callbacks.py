@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mfc.dsl import ir
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.source import Span
@@ -32,6 +34,8 @@ class CallbackChecker:
                 span = fields.item_span("callbacks", position, owner)
                 if callback.info.facts["monitors"]:
                     self.check_monitor(callback, callback.written.get("monitor", span))
+                if callback.info.facts["hooks"]:
+                    self.check_layers(callback, callback.written.get("layers", span))
 
     def check_monitor(self, callback: ComponentValue, span: Span) -> None:
         """The monitor is a column, and it is known which of its values are better."""
@@ -57,6 +61,25 @@ class CallbackChecker:
                 "which values are better?",
                 help=f'give `{name}` a `mode`, "min" or "max", or say it in the metric: `@mfc.metric(..., better="higher")`',
             )
+
+    def check_layers(self, callback: ComponentValue, span: Span) -> None:
+        """Each pattern stands for some layer of the model. An architecture's layers, and those within layers of one's
+        own, are not known here."""
+        if self.model is None or self.model.whole or any(_is_opaque(r.layer.call) for r in self.model.layers):
+            return
+        paths = sorted(set(_paths(self.model)))
+        patterns = callback.args.get("layers")
+        for pattern in patterns if isinstance(patterns, list) else [patterns]:
+            if isinstance(pattern, str) and not any(ir.matches(path, pattern) for path in paths):
+                names = {_kind(path.rpartition(".")[2]): None for path in paths}
+                near = did_you_mean(pattern, paths if "." in pattern else names)
+                self.add(
+                    "E0529",
+                    span,
+                    f"no layer of the model matches `{pattern}`",
+                    "nothing to look into",
+                    help=near or f"there are {', '.join(names)}",
+                )
 
 
 def columns(metrics: Any) -> dict[str, ComponentValue]:
@@ -104,3 +127,19 @@ def _names_itself(metric: ComponentValue) -> bool:
 def _to_measure(monitor: str, found: dict[str, ComponentValue]) -> str:
     measured = ", ".join((*LOSSES, *found))
     return f"there are {measured}; a metric is measured if it stands in `metrics`"
+
+
+def _is_opaque(call: ir.Call) -> bool:
+    """Whether a layer may have layers within it that nothing says here."""
+    return not call.target.startswith("mfc.runtime.layers.")
+
+
+def _paths(model: Elaborated) -> Iterator[str]:
+    """The paths of all layers, and of the blocks and groups around them."""
+    for record in model.layers:
+        names = record.path.split(".")
+        yield from (".".join(names[:i]) for i in range(1, len(names) + 1))
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mfc.runtime.data.warp import Geometric as Geometric
     from mfc.runtime.errors import RunError as RunError
     from mfc.runtime.errors import RunInterrupted as RunInterrupted
+    from mfc.runtime.training.hooks import Hooks as Hooks
+    from mfc.runtime.training.hooks import layers_matching as layers_matching
     from mfc.spec import Spec as Spec
     from mfc.spec import SpecError as SpecError
     from mfc.spec import load as load
@@ -43,6 +45,7 @@ _HOMES = {
     "Color": "mfc.runtime.data.color",
     "Diagnostic": "mfc.dsl.diagnostics",
     "Geometric": "mfc.runtime.data.warp",
+    "Hooks": "mfc.runtime.training.hooks",
     "Job": "mfc.job",
     "Pixels": "mfc.runtime.data.batch_transforms",
     "Run": "mfc.job",
@@ -51,6 +54,7 @@ _HOMES = {
     "Spec": "mfc.spec",
     "SpecError": "mfc.spec",
     "Trained": "mfc.job",
+    "layers_matching": "mfc.runtime.training.hooks",
     "load": "mfc.spec",
     "scale_and_shift": "mfc.runtime.data.color",
 }

@@ -164,6 +164,16 @@ def show(given: argparse.Namespace) -> int:
     return DONE
 
 
+def activations(given: argparse.Namespace) -> int:
+    from mfc.show_activations import activations_json, show_activations
+
+    found = _job(given).activations(given.name, given.number)
+    if given.plot:
+        found.plot(given.plot)
+    print(json.dumps(activations_json(found)) if given.json else show_activations(given.name, found))
+    return DONE
+
+
 def explain(given: argparse.Namespace) -> int:
     from mfc.dsl.explain import codes
     from mfc.dsl.explain import explain as page
@@ -322,6 +332,11 @@ def _parser() -> argparse.ArgumentParser:
 
     one = add("show", show, "show a model's layers, a data block or a training's schedule", job, picture)
     one.add_argument("name", metavar="NAME", help="what to show")
+
+    one = add("activations", activations, "show what `activation_stats` recorded in a training", job, picture)
+    one.add_argument("name", metavar="TRAIN", help="the train, or one of its phases: fit.head")
+    one.add_argument("--number", type=int, default=1, metavar="N", help="which, where it has several")
+    one.add_argument("--json", action="store_true", help="print JSON")
 
     one = add("explain", explain, "explain an error code", debug)
     one.add_argument("code", metavar="CODE", help="such as E0204")

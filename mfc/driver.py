@@ -40,7 +40,8 @@ State: TypeAlias = Literal["up to date", "to run", "waiting"]
 @dataclass(frozen=True)
 class Status:
     """Where a stage stands: whether its result is there, and if not, why it has to run. One that is waiting
-    depends on a stage that has to run before it is known whether it has to."""
+    depends on a stage that has to run before it is known whether it has to. `folder` has its result, or what an
+    interrupted run left of it."""
 
     stage: ir.Stage
     state: State
@@ -149,7 +150,7 @@ class Driver:
         if artifact is None:
             reasons = self.store.reasons(self.name, made_of)
             if not execute and listing is None:
-                return Status(stage, "to run", reasons)
+                return Status(stage, "to run", reasons, self.store.partial(stage.name, made_of.key))
             self.say(f"{stage.name}: {'; '.join(reasons)}")
             with self.store.writing(stage.name, made_of.key) as result:
                 if listing is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.text.loaders import TextLoaders
+    from mfc.runtime.training.activations import Activations
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.lr_find import LRFound
     from mfc.runtime.training.predict import Prediction
@@ -80,6 +81,13 @@ class Trained:
     def learner(self) -> Learner:
         """The learner with the trained model."""
         return self.trained or stages.restore(self.stage, self.inputs, self.folder, self.means)
+
+    @property
+    def activations(self) -> Activations:
+        """What `activation_stats` recorded; with several of them, the first one's. Raises RunError R0245."""
+        from mfc.runtime.training.activations import read_activations
+
+        return read_activations(self.folder)
 
     def predict(self, item: str | Path) -> Prediction:
         """What the model says of one item, prepared as the validation items were: an image by its path, a text by
@@ -270,6 +278,26 @@ class Job:
             help = did_you_mean(name, known) or (f"there are {', '.join(known)}" if known else None)
             raise RunError("R0501", f"the spec has no training `{name}`", help=help)
         return known[name]
+
+    def activations(self, train: str, number: int = 1) -> Activations:
+        """What `activation_stats` recorded in a training, also in one that was interrupted. `number` counts them, where
+        a train has several; with phases, the last one that was begun.
+
+        Raises:
+            RunError: R0501, there is no such train; R0245, nothing was recorded.
+        """
+        from mfc.runtime.training.activations import read_activations
+
+        declared = train in self.spec.compiled.names()
+        statuses = self._driver(Means(), [train if declared else self._training(train)]).look()
+        own = [s for s in statuses if train in (s.stage.name, s.stage.recipe.get("train"))]
+        if not own:
+            raise RunError("R0501", f"`{train}` is no train", help="activations are those of a training")
+        folders = [status.folder for status in own if status.folder is not None]
+        if not folders:
+            message = f"`{train}` was not trained as the spec describes it now"
+            raise RunError("R0245", message, help="run it first: `mfc run`")
+        return read_activations(folders[-1], number)
 
     def build(self, name: str, *, device: str = "cpu") -> DataLoaders | TextLoaders | nn.Module:
         """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.

@@ -88,7 +88,7 @@ def show_result(run: Run) -> str:
 def result_json(run: Run) -> dict[str, Any]:
     """The stages that ran, each training's last measurements and folder, and what was evaluated. What is no finite
     number is null."""
-    return _finite(
+    return finite(
         {
             "ran": run.ran,
             "trained": {
@@ -109,11 +109,11 @@ def result_json(run: Run) -> dict[str, Any]:
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -25,6 +25,7 @@ waits until the other callbacks had their turn, so early stopping can't rob the 
 The orders of the callbacks that come with mfc; one of your own has 0 unless it says otherwise:
 
     -100  Checkpoint             after_batch, after_epoch, after_fit: all others have updated themselves
+     -70  csv_logger             after_epoch: the row is complete, whatever others add; and tensorboard
      -60  save_best              after_fit: the best weights have the last word; and early_stopping
      -50  Progress               after_epoch: the row is complete
      -40  gradient_accumulation  before_step: no others see a step before its group is complete
@@ -36,6 +37,7 @@ The orders of the callbacks that come with mfc; one of your own has 0 unless it 
       50  gradient_clip          before_step: what is clipped is what steps
       60  ema                    after_fit: before those that put other weights in the place of the averages
       90  Recorder               after_loss: the loss before others add to it; after_epoch: the row is there
+     100  activation_stats       before_batch: the batch is sure to be trained on
 
 `on_exception` comes instead of all further events when training ends by an error or an interrupt: only to
 clean up.

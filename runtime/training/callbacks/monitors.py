@@ -132,7 +132,7 @@ class early_stopping(Monitor):
         self.waited = state["waited"]
 
 
-@callback(monitors=True)
+@callback(monitors=True, once=True)
 class reduce_on_plateau(Monitor):
     """Multiplies the learning rates by `factor` each time that `monitor` has not improved for `patience` epochs.
 
@@ -194,7 +194,7 @@ class reduce_on_plateau(Monitor):
         self.waited, self.scale, self.rates = state["waited"], state["scale"], list(state["rates"])
 
 
-@callback(monitors=True)
+@callback(monitors=True, once=True)
 class save_best(Monitor):
     """Keeps the weights of the epoch that was best by `monitor`, and puts them back at the end of the phase.
 
