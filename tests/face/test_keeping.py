@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from mfc.dsl.plan import CODE, WATCHING, measures
 SPEC = """
 data digits: image -> category {
     source     = builtin("digits")
-    split      = random(valid = 0.2)
+    split      = subset(random(valid = 0.2), train = 400, valid = 100)
     label      = parent()
-    batch_size = 256
+    batch_size = 80
 }
 model net {
     group body { conv2d(4, stride = 2)  relu() }
@@ -95,3 +96,55 @@ def test_the_best_epoch_is_the_result(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert main(["run", str(spec)]) == 0
     assert f"after epoch {best + 1} of {len(accuracies)}, the best" in capsys.readouterr().out
+
+
+WATCHING_ALL = 'csv_logger(), tensorboard(), activation_stats(["relu", "linear"], every = 2)'
+
+
+def test_what_only_looks_on_trains_nothing_anew(tmp_path: Path) -> None:
+    write(tmp_path, "")
+    mfc.run(tmp_path / "spec.mfs")
+    spec = write(tmp_path, WATCHING_ALL)
+    assert {status.state for status in mfc.compile(spec).status()} == {"up to date"}
+    run = mfc.compile(spec).run()
+    assert run.ran == []
+    with pytest.raises(mfc.RunError) as caught:
+        _ = run["fit"].activations
+    assert caught.value.code == "R0245"
+
+
+def test_what_was_seen_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = write(tmp_path, WATCHING_ALL)
+    with pytest.raises(mfc.RunError, match="was not trained as the spec describes it now"):
+        mfc.compile(spec).activations("fit")
+    run = mfc.run(spec)["fit"]
+    names = {path.name for path in run.folder.iterdir()}
+    assert {"history.csv", "tensorboard", "activations.json", "activations.safetensors"} <= names
+    found = run.activations
+    assert found.layers == ["body.relu", "head.linear"] and set(found.epoch) == {1, 2, 3}
+    capsys.readouterr()
+    picture = tmp_path / "picture.png"
+    assert main(["activations", str(spec), "fit", "--plot", str(picture)]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[0].split()[:4] == ["layer", "mean", "std", "near"]
+    assert [line.split()[0] for line in table[1:3]] == ["body.relu", "head.linear"]
+    assert f"{found.forward.std[-1, 1]:.3g}" in table[2]
+    assert table[-1].startswith(f"fit: {len(found)} samples, the last in epoch 3, batch ")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert main(["activations", str(spec), "fit", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["layers"]["body.relu"]["forward"]["mean"] == pytest.approx(found.forward.mean[:, 0])
+    assert main(["activations", str(spec), "fitt"]) == 1
+    assert "did you mean `fit`?" in capsys.readouterr().err
+
+
+def test_a_training_that_broke_shows_what_it_saw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What to look at first when a loss is NaN, also of a phase."""
+    phase = "phase one { epochs = 1  schedule = param_scheduler(lr = const(1e30)) }"
+    changes = {"adam()": "sgd()", "epochs    = 3": phase}
+    spec = write(tmp_path, 'activation_stats("relu", every = 1)', **changes)
+    assert main(["run", str(spec)]) == 1
+    assert "the loss is" in capsys.readouterr().err
+    for name in ("fit", "fit.one"):
+        assert main(["activations", str(spec), name]) == 0
+        assert "body.relu" in capsys.readouterr().out
