@@ -11,6 +11,7 @@ from mfc.dsl.check_callbacks import CallbackChecker
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
 from mfc.dsl.check_optimizer import check_optimizer
+from mfc.dsl.check_pretrained import check_initializer, check_normalised
 from mfc.dsl.check_schedules import check_schedules
 from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.check_targets import misfit
@@ -26,6 +27,9 @@ from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
 from mfc.dsl.values import ComponentValue, Instance, Weights
+
+OF_BEGINNING = ("pretrained", "tag", "splits")
+"""The arguments of layers that decide no weight's shape: what they begin with, and how they are grouped."""
 
 
 class TrainChecker:
@@ -67,6 +71,8 @@ class TrainChecker:
         check_initializers(self.add, fields, phases, model, owner)
         if model is not None:
             self.check_weights(fields, model, owner)
+            if data is not None:
+                check_normalised(self.add, data, model)
             for phase in phases:
                 self.check_freeze(phase, model)
         return TrainInfo(instance, fields, data, model, phases)
@@ -247,9 +253,11 @@ class TrainChecker:
         """Weights of another train's group go to the group of that name, which must be built alike."""
         weights = fields["weights"]
         for position, value in enumerate(weights if isinstance(weights, list) else [weights]):
+            span = fields.item_span("weights", position, owner)
+            if isinstance(value, ComponentValue):
+                check_initializer(self.add, value, model, span)
             if not isinstance(value, Weights):
                 continue
-            span = fields.item_span("weights", position, owner)
             other = self.train_of(value.train, span)
             if other is None or other.model is None:
                 continue
@@ -288,14 +296,15 @@ class TrainChecker:
     def check_freeze(self, phase: PhaseInfo, model: Elaborated) -> None:
         """`freeze_to` names a group by its number: those of the model, and what lies outside of them as one more."""
         freeze, count = phase.fields["freeze_to"], _count_groups(model)
+        groups = model.parameter_groups if model.divided else model.groups
         if count is not None and isinstance(freeze, int) and not -count <= freeze < count:
             self.add(
                 "E0510",
                 phase.fields.span("freeze_to", phase.span),
                 f"there is no group {freeze}: the model has {count}",
                 f"must be in {-count}..{count - 1}",
-                help=f"its groups are {', '.join(model.groups)}"
-                if model.groups
+                help=f"its groups are {', '.join(groups)}"
+                if groups
                 else "name parts of the model with `group NAME { }`",
             )
 
@@ -305,6 +314,8 @@ def _count_groups(model: Elaborated) -> int | None:
     architecture, which divides its groups further: the run knows how many there are."""
     if model.whole:
         return None
+    if model.divided:
+        return len(model.parameter_groups)
     owned = tuple(f"{group}." for group in model.groups)
     outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
     return len(model.groups) + outside
@@ -345,5 +356,5 @@ def _difference(theirs: ir.Call | None, ours: ir.Call | None, other: str) -> str
         return f"only in `{other}`" if ours is None else "only here"
     if theirs.name != ours.name:
         return f"{theirs.name} in `{other}`, {ours.name} here"
-    differing = [k for k in ours.args if theirs.args.get(k) != ours.args[k]]
+    differing = [k for k in ours.args if k not in OF_BEGINNING and theirs.args.get(k) != ours.args[k]]
     return ", ".join(f"{k} = {theirs.args.get(k)} in `{other}`, {ours.args[k]} here" for k in differing)

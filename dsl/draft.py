@@ -19,6 +19,8 @@ class DraftLayer:
     call: ir.Call
     passes: Mapping[str, str] = field(default_factory=dict)
     tie: Draft | None = None
+    parts: tuple[str, ...] = ()
+    """The parameter groups that it has by itself."""
     name: str = ""
     path: str = ""
 

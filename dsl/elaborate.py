@@ -37,6 +37,7 @@ from mfc.dsl.syntax import (
     Stmt,
     ValueDecl,
 )
+from mfc.dsl.tables import fill
 from mfc.dsl.types import Kind, Unknown, describe
 from mfc.dsl.values import ComponentValue, Current, Instance, Kept, Shape, SharedModule, Uncalled
 
@@ -54,6 +55,8 @@ class LayerRecord:
     into: Shape
     out: Shape | None
     span: Span
+    written: Span
+    """Where its call is written, which may be outside of the model."""
 
     @property
     def path(self) -> str:
@@ -71,6 +74,22 @@ class Elaborated:
     layers: tuple[LayerRecord, ...]
     whole: bool = False
     """Whether the model is one architecture, whose groups are its own."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether a layer has parameter groups of its own."""
+        return any(record.layer.parts for record in self.layers)
+
+    @property
+    def parameter_groups(self) -> tuple[str, ...]:
+        """The parameter groups by their paths, in order: the innermost groups that hold layers, the parts of layers
+        that divide themselves, and "" for layers in no group."""
+        found: dict[str, None] = {}
+        for record in self.layers:
+            holding = [group for group in self.groups if record.path.startswith(f"{group}.")]
+            parts = [f"{record.path}.{part}" for part in record.layer.parts]
+            found |= dict.fromkeys(parts or [max(holding, key=len, default="")])
+        return tuple(found)
 
 
 @dataclass
@@ -398,15 +417,22 @@ class Elaborator:
         if isinstance(argument := args.pop("tie", None), SharedModule):
             tie = argument.draft
         into, here.shape = here.shape, None
-        if into is not None and not any(isinstance(v, Unknown) for v in args.values()):
+        known = not any(isinstance(v, Unknown) for v in args.values())
+        if (
+            known
+            and fill(value.info, args, self.evaluator.diagnostics, value.written, value.span)
+            and into is not None
+        ):
             self.follow(value, args, into, here, span)
         filled = {p.name: args.get(p.name) for p in value.info.parameters}
-        layer = DraftLayer(value.info.name, lower(replace(value, args=filled)), passes, tie)
+        splits = args.get(value.info.facts.get("splits") or "")
+        parts = ("start", *splits) if isinstance(splits, list) and splits else ()
+        layer = DraftLayer(value.info.name, lower(replace(value, args=filled)), passes, tie, parts)
         here.stack.steps.append(Place("run", layer))
         if into is not None:
             if len(self.layers) >= MAX_LAYERS:
                 raise LimitReached("E0602", f"a model has more than {MAX_LAYERS:,} layers", span)
-            self.layers.append(LayerRecord(layer, into, here.shape, span))
+            self.layers.append(LayerRecord(layer, into, here.shape, span, value.span))
 
     def follow(
         self, value: ComponentValue, args: dict[str, Any], into: Shape, here: _Here, span: Span

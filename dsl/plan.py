@@ -13,6 +13,7 @@ from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.check_callbacks import decided, monitored
+from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_column, reads_data
@@ -282,7 +283,7 @@ class _Planner:
         loading, placing = self.loading(data)
         recipe = {
             "model": model.stack if model is not None else ir.Fact(f"{train.instance.name}.model"),
-            "groups": list(model.groups) if model is not None else [],
+            "groups": _groups(model),
             "data": loading,
             "loss": own["loss"] or fields["loss"],
             "optimizer": fields["optimizer"]
@@ -348,6 +349,13 @@ class _Planner:
 
     def needs(self, weights: Iterable[Any]) -> list[str]:
         return [w.stage for w in weights if isinstance(w, ir.Trained)]
+
+
+def _groups(model: Elaborated | None) -> list[str]:
+    """The names of a model's groups, and of those that its layers have by themselves."""
+    if model is None:
+        return []
+    return list(model.parameter_groups if model.divided else model.groups)
 
 
 def can_pack(data: DataInfo) -> bool:

@@ -19,7 +19,7 @@ from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import WATCHING, NotRunnable, measures
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
-from mfc.runtime.stagekey import Record, record, versions
+from mfc.runtime.stagekey import Record, extras, record, versions
 from mfc.runtime.store import Store
 from mfc.runtime.text.vocab import VOCAB
 from mfc.spec import Spec, SpecError
@@ -179,7 +179,7 @@ class Driver:
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
         measuring = measures(stage.kind, stage.recipe)
         codes = {target: self._code([target], measuring) for target in targets}
-        return record(stage, inputs, self._versions, codes)
+        return record(stage, inputs, {**self._versions, **extras(stage)}, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:
         if waits := next((node.name for node in ir.walk(stage.recipe) if isinstance(node, ir.Fact)), None):

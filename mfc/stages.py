@@ -162,7 +162,7 @@ def run_init(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> list[
 
     recipe, device = stage.recipe, choose_device(means.device)
     seed, name = recipe["seed"], recipe["name"]
-    model = module(placed(stage, recipe["model"]), [], seed, name).to(device)
+    model = module(placed(stage, recipe["model"]), [], seed, name, say=_says(stage, means)).to(device)
     data, placing = recipe["data"], stage.placing["data"]
     dls = data_loaders(data, placing, inputs, seed, name, device, means.workers)
     try:
@@ -324,9 +324,10 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     recipe, placing = stage.recipe, stage.placing
     device = choose_device(means.device)
     seed, name = recipe["seed"], recipe["train"]
-    model = module(
-        placed(stage, recipe["model"]), build_weights(stage, inputs, means) if weights else [], seed, name
-    )
+    # what layers bring along was loaded by a stage before: the phase, or that of the first weights
+    first = weights and not any(held.startswith(f"{name}.") for held in stage.inputs)
+    initializers = build_weights(stage, inputs, means) if weights else []
+    model = module(placed(stage, recipe["model"]), initializers, seed, name, first, _says(stage, means))
     schedule = Together(located(stage, recipe["schedule"]), recipe["epochs"])
     return {
         "model": model,
@@ -393,12 +394,22 @@ def _text_loaders(
     )
 
 
-def module(stack: ir.Stack, weights: list[Any], seed: int, stage: str) -> nn.Module:
-    """A model with its first weights: torch's own initialisation, then what `weights` says, in order."""
-    from mfc.runtime.models import build_model
+def module(
+    stack: ir.Stack,
+    weights: list[Any],
+    seed: int,
+    stage: str,
+    pretrained: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> nn.Module:
+    """A model with its first weights: its layers' own initialisation, with `pretrained` the weights that layers bring
+    along, then what `weights` says, in order."""
+    from mfc.runtime.models import build_model, load_pretrained
     from mfc.runtime.streams import Stream
 
     model = build_model(stack, Stream(seed, stage, "init"))
+    if pretrained:
+        load_pretrained(model, say)
     for position, initialize in enumerate(weights):
         initialize(model, Stream(seed, stage, f"weights {position}"))
     return model
@@ -410,16 +421,17 @@ def build_weights(stage: ir.Stage, inputs: Folders, means: Means) -> list[Any]:
 
     tokenizer = stage.placing["data"].get("tokenizer")
     vocab = read_vocab(inputs[tokenizer]) if tokenizer else None
-
-    def say(line: str) -> None:
-        print(f"{stage.name}: {line}", file=means.stream or sys.stderr, flush=True)
-
     return [
-        from_training(inputs[w.stage], w.group, vocab, say)
+        from_training(inputs[w.stage], w.group, vocab, _says(stage, means))
         if isinstance(w, ir.Trained)
         else located(stage, w)
         for w in stage.recipe["weights"]
     ]
+
+
+def _says(stage: ir.Stage, means: Means) -> Callable[[str], None]:
+    """Says a line about a stage."""
+    return lambda line: print(f"{stage.name}: {line}", file=means.stream or sys.stderr, flush=True)
 
 
 def located(stage: ir.Stage, value: Any) -> Any:

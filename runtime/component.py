@@ -99,9 +99,16 @@ def _marks(kind: str, **facts: Any) -> Callable[[T], T]:
     return mark
 
 
-def layer(shape: str) -> Callable[[T], T]:
-    """A layer with its shape rule, such as `"b c h w -> b nf conv(h) conv(w) where ks <= h"`."""
-    return _marks("layer", shape=shape)
+def layer(shape: str, table: str = "", splits: str = "") -> Callable[[T], T]:
+    """A layer with its shape rule, such as `"b c h w -> b nf conv(h) conv(w) where ks <= h"`.
+
+    Args:
+        table: a JSON file beside the component's, with what arguments are that are none: for each `name`, an argument
+            of the component, their values by name; those under `""` are for names that it does not have.
+        splits: the argument that lists where a further parameter group of the layer begins. The layer then has a
+            `parameter_parts()` that gives the parameters of each by its name.
+    """
+    return _marks("layer", shape=shape, table=table, splits=splits)
 
 
 def architecture(shape: str, groups: tuple[str, ...] = ()) -> Callable[[T], T]:

@@ -13,9 +13,9 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from mfc.runtime.component import Range, initializer
+from mfc.runtime.component import Initializer, Range, initializer
 from mfc.runtime.errors import RunError
-from mfc.runtime.models import part, place
+from mfc.runtime.models import fresh, part, place
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.match_vocab import match_vocab
 from mfc.runtime.text.vocab import VOCAB, read_vocab
@@ -155,16 +155,47 @@ def _keeps_size(module: nn.modules.conv._ConvNd) -> bool:
 class file:
     """The weights of a safetensors file, which has to hold exactly those of the model.
 
+    `only("body", file("other.safetensors", prefix = "body"))` fills one group with those of a file that holds more.
+
     Args:
         path: the file.
+        prefix: takes the weights whose names begin with it and a dot, without it; the file may hold others.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, path: Path, prefix: str = "") -> None:
+        self.path, self.prefix = Path(path).expanduser(), prefix
 
     def __call__(self, model: nn.Module, stream: Stream) -> None:
-        """Loads all weights of `model`."""
-        load_weights(model, _read(self.path), f"{self.path}")
+        """Loads all weights of `model`. Raises RunError R0255, R0256, and R0269 where none has the prefix."""
+        tensors, source = _read(self.path), f"{self.path}"
+        if self.prefix:
+            own, source = below(tensors, self.prefix), f"`{self.prefix}` in {source}"
+            if not own:
+                first = ", ".join(dict.fromkeys(name.partition(".")[0] for name in tensors))
+                raise RunError("R0269", f"there are no weights of {source}", help=f"the file has {first}")
+            tensors = own
+        load_weights(model, tensors, source)
+
+
+@initializer
+class only:
+    """Fills one group of a model, and leaves the others as they are.
+
+    `only("head", kaiming())` is what fastai does to the head of a pretrained body.
+
+    Args:
+        group: its name, as in the state dict: `"head"`, `"body.stem"`.
+        weights: an initializer, or several in order; for them, the group is the whole model.
+    """
+
+    def __init__(self, group: str, weights: Initializer | list[Initializer]) -> None:
+        self.group, self.weights = group, weights if isinstance(weights, list) else [weights]
+
+    def __call__(self, model: nn.Module, stream: Stream) -> None:
+        """Fills the group of `model`. Raises RunError R0255 where there is none."""
+        target = _part(model, self.group)
+        for initialize in self.weights:
+            initialize(target, stream)
 
 
 def from_training(
@@ -186,13 +217,9 @@ def from_training(
         if group is None:
             load(model, tensors, "the trained model")
             return
-        own = {n.removeprefix(f"{group}."): t for n, t in tensors.items() if n.startswith(f"{group}.")}
-        try:
-            target = part(model, group)
-        except KeyError:
-            message = f"the model has no part `{group}`, whose weights were trained before"
-            raise RunError("R0255", message, help="groups of both models need the same name") from None
-        load(target, own, f"`{group}` of the trained model")
+        own = below(tensors, group)
+        load(_part(model, group), own, f"`{group}` of the trained model")
+        say(f"{group}: {len(own)} tensors from the trained model{fresh(model, group)}")
 
     def load(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
         if vocab is not None and (folder / VOCAB).exists():
@@ -203,6 +230,19 @@ def from_training(
         load_weights(module, tensors, source)
 
     return fill
+
+
+def below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with a prefix and a dot, by what follows."""
+    return {n.removeprefix(f"{prefix}."): t for n, t in tensors.items() if n.startswith(f"{prefix}.")}
+
+
+def _part(model: nn.Module, group: str) -> nn.Module:
+    try:
+        return part(model, group)
+    except KeyError:
+        message = f"the model has no part `{group}`, whose weights were to be filled"
+        raise RunError("R0255", message, help="groups of both models need the same name") from None
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:

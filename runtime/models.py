@@ -124,6 +124,28 @@ def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     return list(named_groups(model).values())
 
 
+def load_pretrained(model: nn.Module, say: Callable[[str], None] = lambda line: None) -> None:
+    """Loads the weights that layers of a model bring along, and says of each what that was and what stays fresh.
+
+    Raises RunError where they can't be had or do not fit.
+    """
+    for path, module in model.named_modules():
+        load = getattr(module, "load_pretrained", None)
+        if load is not None and (loaded := load()):
+            say(f"{path or type(module).__name__}: {loaded}{fresh(model, path)}")
+
+
+def fresh(model: nn.Module, path: str) -> str:
+    """The parts of a model that loading one at a path leaves as they are, in words; nothing where there are none."""
+    names: dict[str, None] = {}
+    for name, _ in model.named_parameters():
+        if path and not f"{name}.".startswith(f"{path}."):
+            while "." in name and not path.startswith(f"{name.rpartition('.')[0]}."):
+                name = name.rpartition(".")[0]
+            names[name] = None
+    return f"; fresh: {', '.join(names)}" if names else ""
+
+
 def failed_layer(error: BaseException) -> str | None:
     """The path of the layer in which a model's forward pass ended with an error."""
     names, where = [], error.__traceback__
@@ -146,6 +168,10 @@ def part(model: nn.Module, path: str) -> nn.Module:
 
 def _grouped(module: nn.Module, path: str, group: str) -> Iterator[tuple[str, nn.Parameter]]:
     group = path if getattr(module, "group", False) is True else group
+    divide = getattr(module, "parameter_parts", None)  # a layer with groups of its own
+    if divide is not None and (parts := divide()):
+        yield from ((f"{path}.{name}".lstrip("."), p) for name, part in parts.items() for p in part)
+        return
     for parameter in module.parameters(recurse=False):
         yield group, parameter
     for name, child in module.named_children():

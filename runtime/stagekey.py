@@ -20,6 +20,12 @@ FORMAT = 1
 
 LIBRARIES = ("torch", "pillow", "sentencepiece")
 
+EXTRAS = {
+    "mfc.runtime.bodies.timm_body:timm_body": "timm",
+    "mfc.runtime.bodies.torchvision_body:torchvision_body": "torchvision",
+}
+"""The optional libraries that decide what a component does."""
+
 MOST_REASONS = 10
 
 
@@ -38,6 +44,12 @@ def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
             continue
         found[library] = ".".join(version.split(".")[:2]) if library == "torch" else version
     return found
+
+
+def extras(stage: Stage) -> dict[str, str]:
+    """The versions of the optional libraries that a stage's components need."""
+    targets = {node.target for node in walk(stage.recipe) if isinstance(node, Call)}
+    return versions(library for target, library in EXTRAS.items() if target in targets)
 
 
 @dataclass(frozen=True)

@@ -336,3 +336,30 @@ class subset:
             )
         numbers = draws([items[i] for i in part], self.seed, "subset")
         return sorted(part[i] for i in np.argpartition(numbers, count - 1)[:count])
+
+
+@splitter
+class among:
+    """Only the items in whose path a regular expression is found, divided by another split; the others are left out.
+
+    `among(r"^[0-4]/", random(valid = 0.2))` keeps the items of the folders 0 to 4.
+
+    Args:
+        pattern: the regular expression, searched for in the path relative to the source's folder.
+        of: the split that divides them.
+    """
+
+    def __init__(self, pattern: str, of: Splitter) -> None:
+        self.pattern, self.of = pattern, of
+        self.by_label = getattr(of, "by_label", False)
+        self.reads_column = getattr(of, "reads_column", None)
+
+    def split(self, items: Sequence[str], *more: Sequence[str]) -> Parts:
+        search = compiled(self.pattern).search
+        places = [i for i, item in enumerate(items) if search(item)]
+        if not places:
+            raise RunError(
+                "R0106", f"`among` keeps nothing: `{self.pattern}` is found in none of {len(items):,} paths"
+            )
+        train, valid = self.of.split(*([values[i] for i in places] for values in (items, *more)))
+        return [places[i] for i in train], [places[i] for i in valid]

@@ -1,0 +1,1 @@
+"""Bodies of networks from other libraries: optional extras, `pip install "mfc[vision]"`."""
