@@ -155,7 +155,7 @@ class _Reader:
         elif not decorator.bare:
             self.report(
                 "E0704", mark, f"`@{decorator.kind}` of `{name}` is not called",
-                f"write `@{decorator.kind}({', '.join(f'{fact}=...' for fact in decorator.facts)})`",
+                f"write `@{decorator.kind}({', '.join(f'{n}=...' for n, (_, d) in decorator.facts.items() if d is REQUIRED)})`",
             )  # fmt: skip
         facts = {}
         for fact, (type, default) in decorator.facts.items():
