@@ -52,7 +52,7 @@ def lint_data(diagnostics: Diagnostics, fields: Fields, owner: Span) -> None:
 
 def _same_part(diagnostics: Diagnostics, split: ComponentValue, span: Span) -> None:
     """Reports a split that names the same folder, or value of a column, for both parts: a run would refuse it."""
-    split = _drawn_from(split)
+    split, _ = _drawn_from(split)
     if not split.info.target.startswith(SPLITS) or split.info.name not in ("grandparent", "by_column"):
         return
     train, valid = (_named(split.args.get(part)) for part in ("train", "valid"))
@@ -116,8 +116,10 @@ def _leak(diagnostics: Diagnostics, earlier: DataInfo, later: DataInfo, span: Sp
         or not _same_source(earlier, later)
     ):
         return False
-    splits = [_drawn_from(data.fields["split"]) for data in (earlier, later)]
+    splits, patterns = zip(*(_drawn_from(data.fields["split"]) for data in (earlier, later)))
     if not all(isinstance(split, ComponentValue) for split in splits) or _keeps_apart(*splits):
+        return False
+    if all(patterns) and patterns[0] != patterns[1]:  # each takes its own items: the pattern decides
         return False
     diagnostics.add(
         "W0710",
@@ -148,11 +150,13 @@ def _place(source: ComponentValue) -> list[Any]:
     return [source.info.target, *(v for _, v in sorted(args.items()))]
 
 
-def _drawn_from(split: Any) -> Any:
-    """The split that a subset is drawn from: its parts lie within that one's."""
-    while isinstance(split, ComponentValue) and split.info.target == f"{SPLITS}subset":
+def _drawn_from(split: Any) -> tuple[Any, list[Any]]:
+    """The split that a subset is drawn from, whose parts its own lie within; and the patterns of items that it is kept to."""
+    patterns = []
+    while isinstance(split, ComponentValue) and split.info.target in (f"{SPLITS}subset", f"{SPLITS}among"):
+        patterns += [split.args["pattern"]] if "pattern" in split.args else []
         split = split.args.get("of")
-    return split
+    return split, patterns
 
 
 def _keeps_apart(earlier: ComponentValue, later: ComponentValue) -> bool:
