@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mfc.dsl.types import ANY, Unknown
-from mfc.dsl.values import Current, Instance, Part
+from mfc.dsl.values import Current, Instance, Kept, KeptIn, Part
 
 PARTS = ("train", "valid", "test", "all")
 OF_CURRENT = ("channels", "height", "width", "length", "features", "shape")
@@ -15,8 +15,10 @@ OF_CURRENT = ("channels", "height", "width", "length", "features", "shape")
 def attributes(value: Any, sizes: Callable[[Instance], Mapping[str, Any]]) -> Mapping[str, Any]:
     """What a value's attributes are, by name. `sizes` gives those of a data block that its items decide."""
     match value:
-        case Current():
-            return _of_current(value)
+        case Current() | Kept():
+            return _of_tensor(value)
+        case KeptIn():
+            return value.tensors
         case Instance(kind="data"):
             return {part: Part(value, part) for part in PARTS} | sizes(value)
         case Part():
@@ -25,8 +27,8 @@ def attributes(value: Any, sizes: Callable[[Instance], Mapping[str, Any]]) -> Ma
             return {}
 
 
-def _of_current(x: Current) -> Mapping[str, Any]:
-    """What is known of the tensor `b c h w`, `b c l` or `b ... f`."""
+def _of_tensor(x: Current | Kept) -> Mapping[str, Any]:
+    """What is known of a tensor `b c h w`, `b c l` or `b ... f`."""
     if x.shape is None:
         return {name: Unknown(ANY) for name in OF_CURRENT}
     places = {"features": -1}

@@ -18,7 +18,7 @@ from mfc.dsl.lower import lower
 from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.rules import parse_rule
-from mfc.dsl.scope import LimitReached, Scope
+from mfc.dsl.scope import LimitReached, Scope, make_list
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import (
     BodyDecl,
@@ -39,7 +39,7 @@ from mfc.dsl.syntax import (
 )
 from mfc.dsl.tables import fill
 from mfc.dsl.types import Kind, Unknown, describe
-from mfc.dsl.values import ComponentValue, Current, Instance, Kept, Shape, SharedModule, Uncalled
+from mfc.dsl.values import ComponentValue, Current, Instance, Kept, KeptIn, Shape, SharedModule, Uncalled
 
 LAYER = Kind("layer")
 JOINS = ("add", "sub", "mul", "concat", "matmul")
@@ -180,15 +180,23 @@ class Elaborator:
         finally:
             budget.leave()
 
-    def pass_tensors(self, value: Instance, stack: Draft) -> dict[str, Kept]:
-        """A block's parameters that are tensors of its caller, in slots of its own."""
-        passed = {}
+    def pass_tensors(self, value: Instance, stack: Draft) -> dict[str, Any]:
+        """A block's parameters that are tensors of its caller, or lists of them, in slots of its own."""
+        passed: dict[str, Any] = {}
         for name, argument in value.args:
             if isinstance(argument, Kept):
-                slot = self.new_slot(name)
-                stack.passes[slot] = argument.slot
-                passed[name] = Kept(slot, argument.shape)
+                passed[name] = self.pass_tensor(name, argument, stack)
+            elif isinstance(argument, list) and any(isinstance(item, Kept) for item in argument):
+                passed[name] = make_list(
+                    self.pass_tensor(name, item, stack) if isinstance(item, Kept) else item
+                    for item in argument
+                )
         return passed
+
+    def pass_tensor(self, name: str, tensor: Kept, stack: Draft) -> Kept:
+        slot = self.new_slot(name)
+        stack.passes[slot] = tensor.slot
+        return Kept(slot, tensor.shape)
 
     def named_model(self, value: Instance, decl: ValueDecl, here: _Here, span: Span, root: bool) -> None:
         """`model net = ...`: within one model the same module, however often it is used."""
@@ -308,11 +316,14 @@ class Elaborator:
 
     def group(self, statement: GroupStmt, scope: Scope, here: _Here) -> None:
         stack = Draft(statement.name.text, fixed=True, group=True, shares_slots=True)
-        inner = _Here(stack, here.shape, here.abstract)
-        self.body(statement.body, scope.inner(), inner)
+        inner, within = _Here(stack, here.shape, here.abstract), scope.inner()
+        self.body(statement.body, within, inner)
         here.shape = inner.shape
         here.stack.steps.append(Place("run", stack))
         self.unique(statement.name, here.stack)
+        kept = {name: value for name, value in within.names.items() if isinstance(value, Kept)}
+        if kept and statement.name.text not in scope.names:
+            scope.names[statement.name.text] = KeptIn(statement.name.text, kept)
 
     def unique(self, name: Name, stack: Draft) -> None:
         """A name that users gave to a part of a model is given once: it is the part's name in the state dict."""

@@ -144,6 +144,15 @@ class Kept:
 
 
 @node
+class KeptIn:
+    """`body`: the tensors that were kept in the group of that name, so that what follows it can use them."""
+
+    name: str
+    tensors: Mapping[str, Kept]
+    kind: str = "group"
+
+
+@node
 class SharedModule:
     """A module that was built once with `let f = module { }`, to be applied or tied to; `draft` is its stack."""
 

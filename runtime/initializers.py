@@ -15,6 +15,7 @@ from torch import nn
 
 from mfc.runtime.component import Initializer, Range, initializer
 from mfc.runtime.errors import RunError
+from mfc.runtime.layers.reshape import IcnrConv2d
 from mfc.runtime.models import fresh, part, place
 from mfc.runtime.streams import Stream
 from mfc.runtime.text.match_vocab import match_vocab
@@ -38,6 +39,8 @@ class _Filling:
             with torch.no_grad():
                 weight.copy_(drawn)
         for module in model.modules():
+            if isinstance(module, IcnrConv2d):
+                module.begin_alike()
             bias = module._parameters.get("bias")
             if bias is not None:
                 nn.init.zeros_(bias)

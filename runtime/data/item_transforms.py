@@ -64,22 +64,37 @@ class resize:
         self.size, self.method, self.pad_mode = size, method, pad_mode
 
     def __call__(self, image: Image.Image, rng: Random) -> Image.Image:
-        return self._resized(image, BILINEAR, 0)
+        return _resized(image, self.size, self.size, self.method, self.pad_mode, BILINEAR, 0)
 
     def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
-        return self._resized(mask, NEAREST, VOID)
+        return _resized(mask, self.size, self.size, self.method, self.pad_mode, NEAREST, VOID)
 
-    def _resized(self, image: Image.Image, how: Image.Resampling, around: int) -> Image.Image:
-        width, height = image.size
-        if self.method == "squish":
-            return _resize_box(image, (0, 0, width, height), self.size, self.size, how)
-        if self.method == "crop":
-            side = min(width, height)
-            left, top = (width - side) // 2, (height - side) // 2
-            return _resize_box(image, (left, top, left + side, top + side), self.size, self.size, how)
-        scale = self.size / max(width, height)
-        inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return _pad(_resize_box(image, (0, 0, width, height), *inner, how), self.size, self.pad_mode, around)
+
+@item_transform(shape="c h w -> c height width", on=("image", "mask"))
+class resize_to:
+    """Makes an image `height` x `width` with bilinear interpolation over all of its pixels: `resize` for images that
+    are not square.
+
+    Args:
+        height, width: in pixels.
+        method: `crop` cuts off what sticks out, `squish` changes proportions, `pad` fills up what is missing.
+        pad_mode: what `pad` fills with: zeros, the border's pixels, or a reflection.
+    """
+
+    def __init__(
+        self,
+        height: Annotated[int, Range(1, 16384)],
+        width: Annotated[int, Range(1, 16384)],
+        method: Literal["crop", "squish", "pad"] = "crop",
+        pad_mode: Literal["reflection", "zeros", "border"] = "reflection",
+    ) -> None:
+        self.height, self.width, self.method, self.pad_mode = height, width, method, pad_mode
+
+    def __call__(self, image: Image.Image, rng: Random) -> Image.Image:
+        return _resized(image, self.height, self.width, self.method, self.pad_mode, BILINEAR, 0)
+
+    def mask(self, mask: Image.Image, rng: Random) -> Image.Image:
+        return _resized(mask, self.height, self.width, self.method, self.pad_mode, NEAREST, VOID)
 
 
 @item_transform(shape="c h w -> c size size", on=("image", "mask"))
@@ -286,6 +301,33 @@ def pipeline(transforms: Sequence[Any], training: bool) -> list[Any]:
     return [form for form in forms if form is not None]
 
 
+def _resized(
+    image: Image.Image,
+    height: int,
+    width: int,
+    method: str,
+    pad_mode: str,
+    how: Image.Resampling,
+    around: int,
+) -> Image.Image:
+    """An image made `height` x `width` by a method of `resize`; `around` is what padded zeros are."""
+    whole = (0, 0, *image.size)
+    if method == "squish":
+        return _resize_box(image, whole, height, width, how)
+    across, down = width / image.width, height / image.height
+    if method == "crop":
+        scale = max(across, down)
+        w, h = (
+            max(1, min(side, round(to / scale)))
+            for side, to in ((image.width, width), (image.height, height))
+        )
+        left, top = (image.width - w) // 2, (image.height - h) // 2
+        return _resize_box(image, (left, top, left + w, top + h), height, width, how)
+    scale = min(across, down)
+    inner = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+    return _pad(_resize_box(image, whole, *inner, how), height, width, pad_mode, around)
+
+
 def _resize_box(
     image: Image.Image,
     box: tuple[int, int, int, int],
@@ -312,14 +354,14 @@ def _middle(image: Image.Image, size: int, around: int) -> Image.Image:
     return whole
 
 
-def _pad(image: Image.Image, size: int, mode: str, around: int) -> Image.Image:
-    """An image in the middle of `size` x `size` pixels; `around` is what zeros are."""
-    left, top = (size - image.width) // 2, (size - image.height) // 2
+def _pad(image: Image.Image, height: int, width: int, mode: str, around: int) -> Image.Image:
+    """An image in the middle of `height` x `width` pixels; `around` is what zeros are."""
+    left, top = (width - image.width) // 2, (height - image.height) // 2
     if mode == "zeros":
-        whole = Image.new(image.mode, (size, size), around)
+        whole = Image.new(image.mode, (width, height), around)
         whole.paste(image, (left, top))
         return whole
-    edges = [(top, size - image.height - top), (left, size - image.width - left)]
+    edges = [(top, height - image.height - top), (left, width - image.width - left)]
     array = np.asarray(image)
     how = "edge" if mode == "border" else "reflect"
     return Image.fromarray(np.pad(array, edges + [(0, 0)] * (array.ndim - 2), mode=how))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from mfc.runtime.component import Range, layer
+from mfc.runtime.component import In, Range, layer
 
 
 @layer(shape="b c ... -> b c*prod(...)")
@@ -40,6 +41,68 @@ class reshape(nn.Module):
 def pixel_shuffle(scale: Annotated[int, Range(1)] = 2) -> nn.PixelShuffle:
     """Channels as places of a finer image: `b c h w` to `b c/scale² h*scale w*scale` (Shi et al., 2016)."""
     return nn.PixelShuffle(scale)
+
+
+class IcnrConv2d(nn.Conv2d):
+    """A convolution of 1 x 1 whose filters begin alike in groups of `repeat`, the places of one pixel that a pixel
+    shuffle makes finer: so it begins as an upsampling to nearest pixels."""
+
+    def __init__(self, c: int, nf: int, repeat: int) -> None:
+        self.repeat = repeat
+        super().__init__(c, nf * repeat, 1)
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self.begin_alike()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    @torch.no_grad()
+    def begin_alike(self) -> None:
+        """Makes the filters of each group the same as its first one."""
+        self.weight.copy_(self.weight[:: self.repeat].repeat_interleave(self.repeat, 0))
+
+
+@layer(shape="b c h w -> b nf h*scale w*scale")
+class pixel_shuffle_icnr(nn.Sequential):
+    """A finer image by a convolution of 1 x 1 and a pixel shuffle: `b c h w` to `b nf h*scale w*scale`.
+
+    The weights begin so that nearest pixels are repeated, which leaves no checkerboard (ICNR: Aitken et al.,
+    "Checkerboard artifact free sub-pixel convolution", 2017).
+
+    Args:
+        nf: channels that come out.
+        scale: how many times as fine.
+    """
+
+    def __init__(self, c: In, nf: Annotated[int, Range(1)], scale: Annotated[int, Range(1)] = 2) -> None:
+        super().__init__(IcnrConv2d(c, nf, scale * scale), nn.PixelShuffle(scale))
+
+
+@layer(shape="b c h w -> b c height width")
+class interpolate(nn.Module):
+    """An image of another size by interpolation: `b c h w` to `b c height width`.
+
+    Args:
+        height, width: in pixels.
+        mode: whether the nearest pixels are taken, or those around are weighted.
+    """
+
+    def __init__(
+        self,
+        height: Annotated[int, Range(1)],
+        width: Annotated[int, Range(1)],
+        mode: Literal["nearest", "bilinear", "bicubic"] = "nearest",
+    ) -> None:
+        super().__init__()
+        self.size, self.mode = (height, width), mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`b c h w` -> `b c height width`"""
+        return F.interpolate(x, self.size, mode=self.mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, mode={self.mode!r}"
 
 
 @layer(shape="b c h w -> b c h*scale w*scale")

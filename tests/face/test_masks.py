@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,10 @@ def test_predictions_lie_where_the_image_has_them(
     edges = least != most
     inner = seen & ~torch.from_numpy(edges)
     assert inner.float().mean() > 0.1 and (said == true)[inner].all()
+
+
+def test_the_spec_of_digits_learns(tmp_path: Path) -> None:
+    for name in ("digit_masks.mfs", "digit_masks.py"):
+        shutil.copy(Path(mfc.__file__).parent / "specs" / name, tmp_path / name)
+    result = mfc.run(tmp_path / "digit_masks.mfs", epochs=1)["fit"].result
+    assert result["iou"] > 0.8, result

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.profiler import profile
 
+from mfc.runtime.initializers import kaiming, xavier
 from mfc.runtime.layers.activation import gelu, mish, relu, selu, silu
 from mfc.runtime.layers.attention import self_attention, squeeze_excite
 from mfc.runtime.layers.conv import conv1d, conv2d, tconv2d
@@ -20,7 +21,8 @@ from mfc.runtime.layers.dropout import alpha_dropout, drop_path, dropout2d
 from mfc.runtime.layers.linear import embedding, linear
 from mfc.runtime.layers.norm import batchnorm, group_norm, instance_norm, layer_norm
 from mfc.runtime.layers.pool import adaptive_concat_pool, avg_pool, max_pool
-from mfc.runtime.layers.reshape import pixel_shuffle, reshape, upsample
+from mfc.runtime.layers.reshape import interpolate, pixel_shuffle, pixel_shuffle_icnr, reshape, upsample
+from mfc.runtime.streams import Stream
 
 
 @pytest.fixture(autouse=True)
@@ -262,3 +264,25 @@ def test_alpha_dropout_keeps_mean_and_variance():
     assert float(out.mean()) == pytest.approx(0, abs=0.02) and float(out.var()) == pytest.approx(1, abs=0.03)
     dropped = out == out.mode().values  # the one value that dropped numbers have
     assert float(dropped.float().mean()) == pytest.approx(0.3, abs=0.01)
+
+
+# ── finer images ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("again", [None, kaiming(), xavier()], ids=["as built", "kaiming", "xavier"])
+def test_icnr_begins_as_nearest_pixels(scale, again):
+    layer = pixel_shuffle_icnr(5, 4, scale)
+    if again is not None:
+        again(layer, Stream(1, "fit", "weights"))
+    x = torch.randn(2, 5, 3, 4)
+    out = layer(x)
+    assert out.shape == (2, 4, 3 * scale, 4 * scale)
+    torch.testing.assert_close(out, F.interpolate(out[..., ::scale, ::scale], scale_factor=float(scale)))
+    assert out.std() > 0.1 and not torch.equal(out[:, 0], out[:, 1])
+
+
+def test_interpolate_is_torchs():
+    x = torch.randn(2, 3, 5, 7)
+    assert torch.equal(interpolate(9, 4)(x), F.interpolate(x, (9, 4)))
+    assert torch.equal(interpolate(9, 4, "bilinear")(x), F.interpolate(x, (9, 4), mode="bilinear"))

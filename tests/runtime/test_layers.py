@@ -115,6 +115,11 @@ CASES = {
         images(),
     ),
     "mish": Case(no_args(), any_shape()),
+    "interpolate": Case(
+        args({"height": few, "width": few}, mode=st.sampled_from(["nearest", "bilinear", "bicubic"])),
+        images(),
+    ),
+    "pixel_shuffle_icnr": Case(args({"nf": few}, scale=st.integers(1, 3)), images()),
     "pixel_shuffle": Case(args({}, scale=st.integers(1, 3)), images().flatmap(in_fours)),
     "relu": Case(
         args({}, leak=st.floats(0, 1), sub=st.floats(0, 1), maxv=st.none() | st.floats(1, 6)), any_shape()
@@ -139,7 +144,7 @@ CASES = {
 
 def test_every_layer_has_a_case():
     assert sorted(LAYERS) == sorted(CASES)
-    assert len(LAYERS) == 36
+    assert len(LAYERS) == 38
 
 
 # ── the law ─────────────────────────────────────────────────────────────────────────────────────────────

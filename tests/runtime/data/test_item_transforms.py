@@ -41,6 +41,26 @@ def test_sized_transforms_give_their_size_and_keep_the_mode(make, size, height, 
     assert image.size == (size, size) and image.mode == mode
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), SIDE, SIDE, st.sampled_from(["crop", "squish", "pad"]))
+def test_resize_to_gives_its_size_and_is_resize_where_that_is_square(height, width, before, across, method):
+    image = ramp(before, across)
+    assert it.resize_to(height, width, method)(image, Random(0)).size == (width, height)
+    square = it.resize_to(height, height, method, "zeros")(image, Random(0))
+    assert np.array_equal(
+        np.asarray(square), np.asarray(it.resize(height, method, "zeros")(image, Random(0)))
+    )
+
+
+def test_resize_to_keeps_proportions():
+    image = ramp(20, 60)
+    cropped, middle = it.resize_to(10, 20)(image, Random(0)), image.crop((10, 0, 50, 20))
+    expected = np.asarray(it.resize_to(10, 20, "squish")(middle, Random(0)), np.float32)
+    assert np.abs(np.asarray(cropped) - expected).max() <= 1  # what lies beside the box is seen at its edges
+    padded = np.asarray(it.resize_to(30, 30, "pad", "zeros")(image, Random(0)))
+    assert not padded[:10].any() and not padded[20:].any() and padded[10:20].any(axis=2).mean() > 0.9
+
+
 @pytest.mark.parametrize("transform", [it.flip(), it.dihedral(), it.to_rgb(), it.to_gray()])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_other_transforms_keep_the_size(transform, mode):

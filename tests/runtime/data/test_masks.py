@@ -78,6 +78,8 @@ ITEM = {
     "pad border": [item.resize(40, "pad", "border")],
     "pad zeros": [item.resize(40, "pad", "zeros")],
     "larger": [item.resize(96)],
+    "resize_to": [item.resize_to(20, 31)],
+    "resize_to padded": [item.resize_to(31, 20, "pad", "zeros")],
     "center_crop": [item.center_crop(20)],
     "center_crop around": [item.center_crop(64)],
     "random_resized_crop": [item.random_resized_crop(32, min_scale=0.3)],
