@@ -24,6 +24,7 @@ waits until the other callbacks had their turn, so early stopping can't rob the 
 
 The orders of the callbacks that come with mfc; one of your own has 0 unless it says otherwise:
 
+   -1000  StatisticsCheck        before_batch: images as the loader gave them
     -100  Checkpoint             after_batch, after_epoch, after_fit: all others have updated themselves
      -70  csv_logger             after_epoch: the row is complete, whatever others add; and tensorboard
      -60  save_best              after_fit: the best weights have the last word; and early_stopping
