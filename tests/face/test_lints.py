@@ -115,12 +115,16 @@ train again { data = pictures  model = net  weights = fit.body  loss = cross_ent
 """
 
 
+def warnings(said: io.StringIO) -> list[str]:
+    return [line for line in said.getvalue().splitlines() if "warning[" in line]
+
+
 @pytest.mark.parametrize("stats", ["[[0.9], [0.2]]", "[[0.3], [0.1]]", "[[0.3], [2.0]]"])
 def test_statistics_of_other_images_are_seen_in_the_first_batch(tmp_path: Path, stats: str) -> None:
     spec, said = tmp_path / "pictures.mfs", io.StringIO()
     spec.write_text(STATISTICS.replace("NORMALIZE", f"normalize({stats})"))
     mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
-    (line,) = said.getvalue().splitlines()  # not of `again`, whose weights know these statistics
+    (line,) = warnings(said)  # not of `again`, whose weights know these statistics
     assert line.startswith("fit: warning[W0708]: after `normalize`, the channels of a batch have means ")
 
 
@@ -129,4 +133,4 @@ def test_nothing_is_said_of_statistics_that_are_near_enough(tmp_path: Path, tran
     spec, said = tmp_path / "pictures.mfs", io.StringIO()
     spec.write_text(STATISTICS.replace("NORMALIZE", transform))
     mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
-    assert said.getvalue() == ""
+    assert warnings(said) == []
