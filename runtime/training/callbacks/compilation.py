@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -44,6 +43,8 @@ class compile(Callback):
     def before_fit(self) -> None:
         from torch._dynamo import config
 
+        if self.learner.device.type == "cpu" and BACKEND == "inductor":
+            require_compiler()
         torch.compiler.reset()  # codes of earlier phases count against the limit of those that are kept
         self.settings = ExitStack()
         self.settings.enter_context(
@@ -75,24 +76,21 @@ class compile(Callback):
     on_exception = after_fit
 
 
+def require_compiler() -> None:
+    """Raises R0215 where torch finds no C++ compiler. Some passes need none, so that it might be missed late."""
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler as error:
+        help = "install g++ or clang++, or leave compile() out"
+        raise RunError("R0215", "compile() needs a C++ compiler, and there is none", help=help) from error
+
+
 def _failed(error: BaseException) -> RunError:
     """R0215, with the reason that torch gives."""
-    from torch._inductor import exc
-
-    causes = list(_causes(error))
-    if any(isinstance(cause, exc.InvalidCxxCompiler) for cause in causes):
-        message, help = "compile() needs a C++ compiler, and there is none", "install g++ or clang++"
-    else:
-        reason = next((line for line in str(causes[-1]).splitlines() if line.strip()), "").strip()
-        message, help = (
-            f"torch.compile failed: {type(causes[-1]).__name__}: {reason}",
-            "see if it trains without",
-        )
-    return RunError("R0215", message, help=f"{help}, or leave compile() out")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    message = f"torch.compile failed: {type(error).__name__}: {reason}"
+    return RunError("R0215", message, help="leave compile() out")
