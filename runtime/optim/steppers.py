@@ -98,8 +98,9 @@ class adam_step(Part):
         self.hypers = {"eps": eps}
 
     def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
-        denominator = adam_denominator(piece, hyper, "adam_step")
-        piece.p.addcdiv_(piece.grad_avg, denominator, value=-hyper["lr"] * adam_scale(piece, hyper))
+        root, scale = adam_debias(piece, hyper)
+        denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch("adam_step")).add_(hyper["eps"] * root)
+        piece.p.addcdiv_(piece.grad_avg, denominator, value=-hyper["lr"] * scale)
 
 
 @stepper(reads=("grad_avg", "sqr_avg", "step"))
@@ -120,13 +121,13 @@ class radam_step(Part):
     def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
         lr, rectifier = hyper["lr"], rectification(hyper["sqr_mom"], piece.step)
         if not rectifier:
-            piece.p.add_(piece.grad_avg, alpha=-lr / grad_debias(piece, hyper))
+            piece.p.add_(piece.grad_avg, alpha=-lr / debias(hyper["mom"], piece.grad_weight, piece.step))
             return
-        denominator = adam_denominator(piece, hyper, "radam_step")
+        root, scale = adam_debias(piece, hyper)
+        denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch("radam_step")).add_(hyper["eps"] * root)
         if hyper["beta"]:
-            root = sqr_debias(piece, hyper) ** 0.5
             denominator = F.softplus(denominator.div_(root), hyper["beta"]).mul_(root)
-        piece.p.addcdiv_(piece.grad_avg, denominator, value=-lr * rectifier * adam_scale(piece, hyper))
+        piece.p.addcdiv_(piece.grad_avg, denominator, value=-lr * rectifier * scale)
 
 
 @stepper(reads=("grad_avg", "sqr_avg", "step"))
@@ -144,12 +145,13 @@ class lamb_step(Part):
         self.hypers = {"eps": eps, "max_trust": max_trust}
 
     def measure(self, piece: Piece, hyper: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
-        step = adam_denominator(piece, hyper, "lamb_step")
+        root, _ = adam_debias(piece, hyper)
+        step = torch.sqrt(piece.sqr_avg, out=piece.scratch("lamb_step")).add_(hyper["eps"] * root)
         return piece.p, torch.div(piece.grad_avg, step, out=step)
 
     def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
         p_norm, step_norm = piece.norms
-        scale = adam_scale(piece, hyper)
+        _, scale = adam_debias(piece, hyper)
         trust = (p_norm / (scale * step_norm)).clamp_(max=hyper["max_trust"])
         trust = torch.where((p_norm > 0) & (step_norm > 0), trust, 1)
         step = piece.scratch("lamb_step")
@@ -173,7 +175,8 @@ class lamb_decay_step(lamb_step):
 
     def measure(self, piece: Piece, hyper: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
         p, step = super().measure(piece, hyper)
-        return p, step.add_(p, alpha=hyper["wd"] / adam_scale(piece, hyper))
+        _, scale = adam_debias(piece, hyper)
+        return p, step.add_(p, alpha=hyper["wd"] / scale)
 
 
 @stepper
@@ -237,26 +240,11 @@ def debias(mom: float, weight: float, step: int) -> float:
     return weight * (1 - mom**step) / (1 - mom)
 
 
-def grad_debias(piece: Piece, hyper: Mapping[str, float]) -> float:
-    """What the average of the gradients is divided by."""
-    return debias(hyper["mom"], piece.grad_weight, piece.step)
-
-
-def sqr_debias(piece: Piece, hyper: Mapping[str, float]) -> float:
-    """What the average of their squares is divided by."""
-    return debias(hyper["sqr_mom"], piece.sqr_weight, piece.step)
-
-
-def adam_denominator(piece: Piece, hyper: Mapping[str, float], name: str) -> torch.Tensor:
-    """Adam's denominator times the root of `sqr_debias`, in the scratch memory of that name: the debiasing goes into
-    eps and `adam_scale`, which saves a pass over the piece."""
-    denominator = torch.sqrt(piece.sqr_avg, out=piece.scratch(name))
-    return denominator.add_(hyper["eps"] * sqr_debias(piece, hyper) ** 0.5)
-
-
-def adam_scale(piece: Piece, hyper: Mapping[str, float]) -> float:
-    """What makes Adam's step of `grad_avg` over `adam_denominator`."""
-    return sqr_debias(piece, hyper) ** 0.5 / grad_debias(piece, hyper)
+def adam_debias(piece: Piece, hyper: Mapping[str, float]) -> tuple[float, float]:
+    """`root` and `scale` with which Adam's step is `scale * grad_avg / (sqrt(sqr_avg) + eps * root)`: debiasing these
+    two numbers instead of the averages saves passes over the piece."""
+    root = debias(hyper["sqr_mom"], piece.sqr_weight, piece.step) ** 0.5
+    return root, root / debias(hyper["mom"], piece.grad_weight, piece.step)
 
 
 def rectification(sqr_mom: float, step: int) -> float:

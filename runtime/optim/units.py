@@ -190,11 +190,12 @@ class Turns:
         self._ready: deque[tuple[Task, int, Scratch]] = deque()
         self._open = 0
         self._stopped = False
-        self._change = threading.Condition()
+        self._lock = threading.Lock()
+        self._change = threading.Condition(self._lock)
 
     def take(self) -> tuple[Task, int, Scratch] | None:
         """A task, the place of one of its units, and the memory for intermediate results; None at the end."""
-        with self._change:
+        with self._lock:
             while not self._ready and not self._stopped:
                 if (task := next(self._tasks, None)) is not None:
                     self._open += 1
@@ -208,24 +209,25 @@ class Turns:
 
     def done(self, task: Task, scratch: Scratch) -> None:
         """Says that a unit of a task has ended its pass."""
-        with self._change:
+        with self._lock:
             task.unfinished -= 1
             if task.unfinished:
                 return
-        if task.number + 1 < self._passes:
-            task.share_norms()
-        with self._change:
-            task.number += 1
-            if task.number < self._passes:
-                self._begin(task, scratch)
-            else:
+            if task.number + 1 == self._passes:
                 self._open -= 1
                 self._scratches.append(scratch)
+                if not self._open:
+                    self._change.notify_all()
+                return
+        task.share_norms()
+        with self._lock:
+            task.number += 1
+            self._begin(task, scratch)
             self._change.notify_all()
 
     def stop(self) -> None:
         """Lets no thread go on, after an error in one."""
-        with self._change:
+        with self._lock:
             self._stopped = True
             self._change.notify_all()
 
@@ -252,10 +254,54 @@ def run(
     threads = torch.get_num_threads() if bucket.device.type == "cpu" else 1
     units = sum(len(task.units) for task in tasks)
     threads = threads if units >= 2 * threads else 1  # few pieces: their operations use all threads
+    work = _one_pass(tasks, bucket, cut[0], hyper, gradients, scratches)
+    if len(cut) > 1:
+        work = _several_passes(tasks, bucket, cut, hyper, gradients, scratches)
+    if threads > 1:
+        in_threads(threads, work, range(threads))
+    else:
+        work(0)
+
+
+def _one_pass(
+    tasks: Sequence[Task],
+    bucket: Bucket,
+    only: Pass,
+    hyper: Mapping[str, float],
+    gradients: Gradients,
+    scratches: list[Scratch],
+) -> Callable[[int], None]:
+    """What each thread does where nothing is measured: every task is one unit, and none waits for another."""
+    waiting = iter(tasks)
+
+    @torch.no_grad()
+    def work(_: int) -> None:
+        scratch = scratches.pop() if scratches else Scratch(bucket.device, bucket.dtype)
+        for task in waiting:
+            unit = task.units[0]
+            unit.begin(gradients)
+            unit.piece.lend(scratch, 0, task.total, bucket.steps[unit.index])
+            for part in only:
+                part(unit.piece, hyper)
+            unit.end()
+        scratches.append(scratch)
+
+    return work
+
+
+def _several_passes(
+    tasks: Sequence[Task],
+    bucket: Bucket,
+    cut: Sequence[Pass],
+    hyper: Mapping[str, float],
+    gradients: Gradients,
+    scratches: list[Scratch],
+) -> Callable[[int], None]:
+    """What each thread does where whole parameters are measured."""
     turns = Turns(tasks, len(cut), scratches, bucket)
 
     @torch.no_grad()
-    def work(_: int = 0) -> None:
+    def work(_: int) -> None:
         try:
             while (turn := turns.take()) is not None:
                 task, place, scratch = turn
@@ -272,7 +318,4 @@ def run(
             turns.stop()
             raise
 
-    if threads > 1:
-        in_threads(threads, work, range(threads))
-    else:
-        work()
+    return work
