@@ -14,6 +14,7 @@ from mfc.dsl.lower import takes_path
 from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.values import ComponentValue, show
+from mfc.dsl.want import kinds
 
 SPLITS = "mfc.runtime.data.splits:"
 NESTED = ("random", "stratified")
@@ -213,15 +214,19 @@ def _known(data: DataInfo) -> bool:
 
 def _pretrained(fields: Fields, model: Elaborated | None) -> bool:
     """Whether a model may start from weights that were trained elsewhere, whose statistics are then the right ones."""
-    weights = fields["weights"]
-    for value in weights if isinstance(weights, list) else [weights]:
-        fresh = isinstance(value, ComponentValue) and not any(
-            takes_path(p.type) for p in value.info.parameters
-        )
-        if value is not None and not fresh:
-            return True
-    layers = model.layers if model is not None else ()
-    return any(record.layer.call.args.get("pretrained") for record in layers)
+    if model is None or not _fresh(fields["weights"]):
+        return True
+    return any(record.layer.call.args.get("pretrained") for record in model.layers)
+
+
+def _fresh(weights: Any) -> bool:
+    """Whether first weights are drawn, and not those of another training or of a file."""
+    if isinstance(weights, list):
+        return all(map(_fresh, weights))
+    if not isinstance(weights, ComponentValue):
+        return weights is None
+    inner = [weights.args[p.name] for p in weights.info.parameters if "initializer" in kinds(p.type)]
+    return not any(takes_path(p.type) for p in weights.info.parameters) and _fresh(inner)
 
 
 def _foreign_statistics(evaluator: Evaluator, data: DataInfo, owner: Span) -> None:
