@@ -18,7 +18,7 @@ from mfc.runtime.store import Store, store_folder
 from mfc.runtime.training.history import read_history
 from mfc.spec import Spec
 from mfc.stages import Means
-from mfc.sweeps import sweep
+from mfc.lr_find import find_rate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -257,7 +257,7 @@ class Job:
             RunError: R0501 for what is no training, R0230 to R0233 where no rate can be found, and what `run` raises.
         """
         driver = self._driver(Means(device, workers, progress, stream), [self._training(train)], say)
-        return sweep(driver.before(train), driver.folders, driver.means, start, end, steps)
+        return find_rate(driver.before(train), driver.folders, driver.means, start, end, steps)
 
     def _training(self, name: str) -> str:
         """The training that a stage of that name belongs to. Raises RunError R0501."""
