@@ -3,13 +3,13 @@
     python benchmarks/lr_find.py [--data DIR] [--n 2000] [--only NAME] [--seeds 3] [--epochs 5] [--plots FOLDER]
 
 The best rate after an epoch is the one of a grid in factors of two at which the mean training loss over that epoch is
-lowest: the rate is constant, from fresh weights, everything else is as the spec has it. A loss that is no number counts
-as infinite. It falls with the epochs, as high rates are soon stuck where low ones go on; so it is printed after one
-epoch and after all of them. For each seed the finder runs first, from each of `STARTS`, then the grid from `LOWEST` on, with
-the same weights and batches. `DIR` holds `train/CLASS/*.jpg` and `test/CLASS/*.jpg`, of which `--n` training images are
-taken; without it digits alone are measured. `--plots` draws each sweep with its four suggestions. Prints rows for each
-spec and seed, and as its last line JSON: for each spec the medians over seeds of the best rates, the suggestions, and
-the ratios of valley and best, the larger over the smaller.
+lowest: the rate is constant, from fresh weights, everything else is as the spec has it. A loss that is no number
+counts as infinite. It falls with the epochs, as high rates are soon stuck where low ones go on; so it is printed after
+one epoch and after all of them. For each seed the finder runs first, from each of `STARTS`, then the grid from
+`LOWEST` on, with the same weights and batches. `DIR` holds `train/CLASS/*.jpg` and `test/CLASS/*.jpg`, of which `--n`
+training images are taken; without it digits alone are measured. `--plots` draws each sweep with its four suggestions.
+Prints rows for each spec and seed, and as its last line JSON: for each spec the medians over seeds of the best rates,
+the suggestions, and the ratios of valley and best, the larger over the smaller.
 """
 
 from __future__ import annotations

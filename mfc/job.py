@@ -13,12 +13,12 @@ from mfc.driver import Driver, Status
 from mfc.dsl import ir
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.values import INIT, Instance
+from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
 from mfc.runtime.training.history import read_history
 from mfc.spec import Spec
 from mfc.stages import Means
-from mfc.lr_find import find_rate
 
 if TYPE_CHECKING:
     from torch import nn

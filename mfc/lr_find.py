@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
 
 
-def find_rate(stage: ir.Stage, inputs: Folders, means: Means, start: float, end: float, steps: int) -> LRFound:
+def find_rate(
+    stage: ir.Stage, inputs: Folders, means: Means, start: float, end: float, steps: int
+) -> LRFound:
     """Sweeps learning rates from where a training or phase would begin. Nothing is kept."""
     from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.lr_find import lr_find

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError
 from mfc.runtime.optim.optimizers import adam
 from mfc.runtime.optim.schedules import Together, flat, lin, one_cycle, param_scheduler, spread
+from mfc.runtime.training.callbacks.accumulation import gradient_accumulation
+from mfc.runtime.training.callbacks.averaging import ema
+from mfc.runtime.training.callbacks.gradient_clip import gradient_clip
+from mfc.runtime.training.callbacks.mixing import mixup
 from mfc.runtime.training.callbacks.monitors import early_stopping, reduce_on_plateau, save_best
+from mfc.runtime.training.callbacks.precision import channels_last, mixed_precision
+from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.events import Callback
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import cross_entropy
@@ -150,6 +157,31 @@ def trained(find: bool) -> list[float]:
 
 def test_a_training_after_a_sweep_equals_one_without() -> None:
     assert trained(find=True) == trained(find=False)
+
+
+def with_all(find: bool) -> list[float]:
+    acting = [
+        mixup(0.4),
+        gradient_accumulation(2),
+        gradient_clip(1.0),
+        ema(0.9),
+        mixed_precision(),
+        channels_last(),
+    ]
+    run = learner(
+        callbacks=[*acting, Scheduling()], optimizer=adam(), schedule=one_cycle(0.01), stream=StringIO()
+    )
+    if find:
+        run.lr_find(steps=31)  # an odd one: gradients wait for their step
+    run.fit(Phase(2))
+    if find:
+        run.lr_find(steps=31)
+    run.fit(Phase(1))
+    return weights(run.model)
+
+
+def test_callbacks_that_act_leave_nothing_either() -> None:
+    assert with_all(find=True) == with_all(find=False)
 
 
 def test_a_sweep_leaves_everything_as_it_was() -> None:
