@@ -16,10 +16,11 @@ from mfc.dsl.values import ComponentValue
 
 
 def check_schedules(
-    evaluator: Evaluator, own: Fields, train: Fields, groups: int | None, owner: Span
+    evaluator: Evaluator, own: Fields, train: Fields, groups: tuple[int, ...], owner: Span
 ) -> None:
     """The schedules of a train or phase (`own` fields): each hyperparameter is one that the optimizer has and is driven
-    once, curves of groups are as many as the model's `groups`, and a schedule with a length fits the epochs."""
+    once, curves of groups are as many as the model's, and a schedule with a length fits the epochs. `groups` are the
+    numbers of groups that the model may have; none where nothing is known."""
     inherited = "schedule" not in own.written
     source = train if inherited else own
     schedules = source["schedule"]
@@ -45,11 +46,11 @@ def check_schedules(
                 )
             driven[name] = schedule.info.name
             curves = schedule.args.get(name)
-            if isinstance(curves, list) and groups is not None and len(curves) != groups:
+            if isinstance(curves, list) and groups and len(curves) not in groups:
                 evaluator.diagnostics.add(
                     "E0519",
                     schedule.written.get(name, span),
-                    f"`{name}` has {len(curves)} curves, and the model has {_groups(groups)}",
+                    f"`{name}` has {len(curves)} curves, and the model has {_groups(min(groups))}",
                     "one curve a group",
                     help="give one curve for all groups, or a list with one for each",
                 )

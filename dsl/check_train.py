@@ -65,7 +65,7 @@ class TrainChecker:
         check_optimizer(self.evaluator, fields["optimizer"])
         callbacks = CallbackChecker(self.evaluator.diagnostics, fields["metrics"], model)
         for each in (fields, *(phase.fields for phase in phases)):
-            groups = _count_groups(model) if model is not None else None
+            groups = _counts_of_groups(model) if model is not None else ()
             check_schedules(self.evaluator, each, fields, groups, owner)
             callbacks.check(each, owner)
         check_initializers(self.add, fields, phases, model, owner)
@@ -319,6 +319,14 @@ def _count_groups(model: Elaborated) -> int | None:
     owned = tuple(f"{group}." for group in model.groups)
     outside = any(not record.path.startswith(owned) for record in model.layers) if owned else True
     return len(model.groups) + outside
+
+
+def _counts_of_groups(model: Elaborated) -> tuple[int, ...]:
+    """How many groups a model may have: what lies outside of its own is one more only where it has parameters."""
+    most = _count_groups(model)
+    if most is None:
+        return ()
+    return (most,) if model.divided or not model.groups else (len(model.groups), most)
 
 
 def _first_difference(model: Elaborated, other: Elaborated, name: str, below: str = "") -> str:

@@ -38,8 +38,8 @@ The orders of the callbacks that come with mfc; one of your own has 0 unless it 
       50  gradient_clip          before_step: what is clipped is what steps
       60  ema                    after_fit: before those that put other weights in the place of the averages
       90  Recorder               after_loss: the loss before others add to it; after_epoch: the row is there
-     100  activation_stats       before_batch: the batch is sure to be trained on
       90  LRFinder               before_batch: the rate when all others have set theirs; after_loss: as above
+     100  activation_stats       before_batch: the batch is sure to be trained on
 
 `on_exception` comes instead of all further events when training ends by an error or an interrupt: only to
 clean up.

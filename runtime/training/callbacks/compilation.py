@@ -30,6 +30,7 @@ class compile(Callback):
             smaller last one is a shape of its own.
     """
 
+    in_trials = False  # compiling takes longer than a hundred batches
     order = -30  # before_fit: what is compiled is the model alone
 
     inner: Any = None  # what `forward` was before
