@@ -20,7 +20,7 @@ def attributes(value: Any, sizes: Callable[[Instance], Mapping[str, Any]]) -> Ma
         case KeptIn():
             return value.tensors
         case Instance(kind="data"):
-            return {part: Part(value, part) for part in PARTS} | sizes(value)
+            return {part: Part(value, part) for part in PARTS} | dict(sizes(value))
         case Part():
             return {fact: Part(value.data, f"{value.part}.{fact}") for fact in ("texts", "class_counts")}
         case _:

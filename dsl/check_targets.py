@@ -56,7 +56,7 @@ def count_of_values(fields: Fields) -> int | None:
     label = fields["label"]
     columns = label.args.get("name") if isinstance(label, ComponentValue) else None
     listed = isinstance(columns, list) and label.info.facts["reads_column"] and not _delimited(label)
-    return len(columns) if listed else None
+    return len(columns) if listed and isinstance(columns, list) else None
 
 
 def _check_label(diagnostics: Diagnostics, decl: DataDecl, label: ComponentValue, target: str) -> None:

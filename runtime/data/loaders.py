@@ -126,7 +126,8 @@ class Loader:
 
     def _batch(self, x: Tensor, items: Tensor, epoch: int) -> Batch:
         if self.targets is None:
-            return Batch(*self.transform.with_masks(x[:, :-1], x[:, -1], items, epoch), items)
+            x, y = self.transform.with_masks(x[:, :-1], x[:, -1], items, epoch)
+            return Batch(x, y, items)
         y = self.targets[items.to(self.device, non_blocking=True)]
         return Batch(self.transform(x, items, epoch), y, items)
 

@@ -21,7 +21,7 @@ class Prediction:
     the label is the class of each pixel, int64 `h w`, and probabilities are float32 `h w`."""
 
     label: Any
-    probabilities: dict[str, float]
+    probabilities: dict[str, Any]
 
 
 @dataclass(frozen=True)

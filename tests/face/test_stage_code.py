@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import mfc
 from mfc import stages
@@ -88,6 +89,45 @@ evaluate each     { model = [classify, tabled]  metrics = [accuracy()] }
 evaluate together { model = ensemble([classify, again])  metrics = [accuracy()] }
 """
 
+IMAGES = """
+data masked: image -> mask {
+    source           = image_files("images")
+    split            = random(valid = 0.3)
+    label            = mask_file("{stem}.png", folder = "labels", codes = "codes.txt", values = [0, 255])
+    item_transforms  = [random_resized_crop(8), flip()]
+    batch_transforms = [rotate(10), random_crop(8, padding = 1, pad_mode = "reflection")]
+    batch_size       = 4
+}
+
+data tagged: image -> multi_category {
+    source          = image_table("images.csv", folder = "images", image = "{name}.png")
+    split           = by_column("is_valid")
+    label           = column("tags", delimiter = " ")
+    item_transforms = [resize_to(6, 8)]
+    batch_size      = 4
+}
+
+model pixels { conv2d(4)  relu()  pixel_shuffle_icnr(2)  interpolate(8, 8)  conv2d(masked.classes) }
+model whole  { flatten()  linear(tagged.classes) }
+
+train segment { data = masked  model = pixels  weights = [kaiming()]  loss = dice()  metrics = [iou()]  epochs = 1 }
+train tag     { data = tagged  model = whole  loss = bce()  metrics = [accuracy_multi()]  epochs = 1 }
+"""
+
+
+def write_images(folder: Path) -> None:
+    """Images of noise with masks, and a table of them."""
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    rows = ["name,tags,is_valid\n"]
+    for i in range(12):
+        image = Image.effect_noise((10, 9), 80)
+        image.save(folder / "images" / f"{i}.png")
+        image.point(lambda value: 255 * (value > 128)).save(folder / "labels" / f"{i}.png")
+        rows.append(f"{i},{'a b' if i % 2 else 'a'},{i % 4 == 3}\n")
+    (folder / "codes.txt").write_text("dark\nbright\n")
+    (folder / "images.csv").write_text("".join(rows))
+
 
 def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: dict[str, tuple[ir.Stage, set[tuple[str, str]]]] = {}
@@ -118,6 +158,9 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
     job = mfc.compile(text_spec)
     job.run(["classify", "tabled", "again"])
     job.run()  # evaluations build the models again
+    write_images(tmp_path)
+    (tmp_path / "images.mfs").write_text(IMAGES)
+    mfc.run(tmp_path / "images.mfs")
 
     assert {stage.kind for stage, _ in ran.values()} == set(CODE)
     for stage, definitions in ran.values():
