@@ -112,6 +112,7 @@ class Piece:
     ) -> None:
         self.p = p
         self.sizes = sizes
+        self._counts = None if sizes is None else torch.tensor(sizes, device=p.device)
         self.__dict__.update(state)
 
     def lend(self, scratch: Scratch, start: int, total: int, step: int) -> None:
@@ -141,9 +142,9 @@ class Piece:
 
     def take_norms(self, norms: Sequence[torch.Tensor]) -> None:
         """Takes the norms over whole parameters: one number each, or one for each of its parameters."""
-        if self.sizes is not None:
-            sizes, numel = torch.tensor(self.sizes, device=self.p.device), self.p.numel()
-            norms = [torch.repeat_interleave(norm, sizes, output_size=numel) for norm in norms]
+        if self._counts is not None:
+            numel = self.p.numel()
+            norms = [torch.repeat_interleave(norm, self._counts, output_size=numel) for norm in norms]
         self.norms = norms
 
 

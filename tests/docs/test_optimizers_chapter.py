@@ -42,6 +42,7 @@ def test_adabelief(parts, chunk):
             p, m, s = tensor.clone(), torch.zeros_like(tensor), torch.zeros_like(tensor)
             for t, (gradients, hypers) in enumerate(zip(run.gradients, run.hypers), 1):
                 g, mom = gradients[group][index], hypers[group]["mom"]
+                assert g is not None
                 m = mom * m + (1 - mom) * g
                 s = 0.95 * s + 0.05 * (g - m) ** 2
                 p -= hypers[group]["lr"] * (m / (1 - mom**t)) / ((s / (1 - 0.95**t)).sqrt() + 1e-3)
@@ -58,6 +59,7 @@ def test_fromage(parts, chunk):
             p = tensor.clone()
             for gradients, hypers in zip(run.gradients, run.hypers):
                 g, lr = gradients[group][index], hypers[group]["lr"]
+                assert g is not None
                 p = (p - lr * p.norm() / g.norm() * g) / (1 + lr**2) ** 0.5
             assert_equal([[ours[group][index]]], [[p]], atol=1e-9)
 
