@@ -206,6 +206,15 @@ def test_colours_and_erasing_touch_no_mask():
     assert torch.equal(colours.with_masks(images, masks, torch.arange(8), 0)[1], masks.long())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_masks_on_a_gpu_are_those_of_the_cpu():
+    images, masks = batch_of(8)
+    pipeline = BatchPipeline(BATCH["all"], 5, "fit", 3, True)
+    here = pipeline.with_masks(images, masks, torch.arange(8), 0)[1]
+    there = pipeline.with_masks(images.cuda(), masks.cuda(), torch.arange(8), 0)[1]
+    assert there.is_cuda and (here == there.cpu()).float().mean() > 0.999
+
+
 # ── from files to batches ───────────────────────────────────────────────────────────────────────────────
 
 
