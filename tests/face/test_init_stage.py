@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,12 @@ def test_initializers_of_ones_own_read_data_too(tmp_path: Path) -> None:
     run = job(tmp_path, 'use "own.py" (centred)\n' + spec).run(["fit"], device="cpu", progress=False)
     assert [report["initializer"] for report in run["fit"].init] == ["centred", "lsuv"]
     assert run["fit"].init[0]["report"][0].keys() == {"mean"}
+
+
+def test_the_spec_of_the_package_trains_only_with_it(tmp_path: Path) -> None:
+    shutil.copy(Path(mfc.__file__).parent / "specs" / "lsuv.mfs", tmp_path / "lsuv.mfs")
+    scaled, drawn = (
+        mfc.run(tmp_path / "lsuv.mfs", epochs=3, scaled=scaled)["fit"] for scaled in (True, False)
+    )
+    assert scaled.result["accuracy"] > 0.4 > 0.2 > drawn.result["accuracy"]
+    assert [report["initializer"] for report in scaled.init] == ["lsuv"] and drawn.init == []

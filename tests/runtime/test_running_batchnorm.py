@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from mfc.runtime.errors import RunInterrupted
 from mfc.runtime.layers.norm import batchnorm, running_batchnorm
 from mfc.runtime.streams import Stream
+from mfc.runtime.training import checkpoint
+from mfc.runtime.training.events import Callback
 from mfc.runtime.training.freezing import freeze, norm_parameters
+from mfc.runtime.training.learner import Phase
+from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.train import train_stage
 from tests.runtime.plans import layer, stack
+from tests.runtime.training.standins import Factory, loaders, network
 
 
 class Reference:
@@ -115,6 +125,34 @@ def test_it_trains_while_its_group_is_frozen() -> None:
     freeze(model, groups, {id(p) for p in model.parameters()}, freeze_to=-1)
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True, True, True]
     assert len(list(norm_parameters(model))) == 2
+
+
+class Crash(Callback):
+    """Ends the process after one step, as a crash would."""
+
+    def after_step(self) -> None:
+        if (self.learner.epoch, self.learner.batch) == (1, 2):
+            raise KeyboardInterrupt
+
+
+def train(folder: Path, *callbacks: Callback) -> dict[str, torch.Tensor]:
+    model = network()
+    model[1] = running_batchnorm(16)
+    learner = train_stage(
+        model, loaders(), cross_entropy(), Factory(), phases=[Phase(3)], callbacks=callbacks, seed=7, stage="fit",
+        folder=folder, device=torch.device("cpu"), progress=False, stream=io.StringIO(),
+    )  # fmt: skip
+    return learner.model.state_dict()
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_resumed_equals_uninterrupted(tmp_path: Path, within: bool) -> None:
+    with patch.multiple(checkpoint, EVERY=0.0 if within else checkpoint.EVERY, SHARE=0):
+        with pytest.raises(RunInterrupted, match="batch 2 of epoch 2" if within else "after epoch 1"):
+            train(tmp_path / "a", Crash())
+        resumed, whole = train(tmp_path / "a"), train(tmp_path / "b")
+    assert {"1.sums", "1.squares", "1.count", "1.items"} <= whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
 # ── two items in a batch ────────────────────────────────────────────────────────────────────────────────
