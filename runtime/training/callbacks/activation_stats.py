@@ -240,14 +240,22 @@ class activation_stats(Callback):
 
 def moments(numbers: torch.Tensor, sizes: torch.Tensor, near_zero: float) -> torch.Tensor:
     """Mean, variance and share near zero of numbers whose absolute values are `sizes`: float32 `3`."""
-    variance, mean = torch.var_mean(numbers, correction=0)
-    return torch.stack([mean, variance, (sizes <= near_zero).sum() / numbers.numel()])
+    mean = numbers.mean()
+    variance = (numbers - mean).square_().mean()  # on a CPU in a fifth of the time that `var_mean` takes
+    return torch.stack([mean, variance, torch.count_nonzero(sizes <= near_zero) / numbers.numel()])
 
 
 def histogram_of(numbers: torch.Tensor, bins: int, low: float, high: float) -> torch.Tensor:
-    """Counts of equal bins from `low` to `high`, int64 `bins`; what lies outside is not counted."""
-    pieces = numbers.split(LONGEST) if numbers.numel() > LONGEST else [numbers]
-    return sum((torch.histc(piece, bins, low, high).long() for piece in pieces), torch.tensor(0))
+    """Counts of equal bins from `low` to `high`, both included, int64 `bins`; what lies outside is not counted."""
+    if numbers.device.type == "cpu":
+        # in a fifth of the time that `histc` takes; the first and last count is of what lies outside
+        places = ((numbers - low) * (bins / (high - low))).add_(1).clamp_(0, bins + 1).nan_to_num_(nan=0)
+        counts = torch.bincount(places.int(), minlength=bins + 2)[1:-1]
+        counts[-1] += torch.count_nonzero(numbers == high)
+        return counts
+    # where `bincount` would wait for the device
+    pieces = numbers.split(LONGEST)
+    return torch.stack([torch.histc(piece, bins, low, high).long() for piece in pieces]).sum(0)
 
 
 def first_rows(activations: Activations, rows: int) -> Activations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -189,12 +190,21 @@ def test_a_training_that_fails_keeps_what_was_seen(tmp_path):
     assert read_activations(tmp_path).batch.tolist() == [1, 2, 3, 4]
 
 
-def test_many_numbers_are_counted_in_pieces(monkeypatch):
+def test_a_histogram_is_torchs():
+    """With both ends, without what lies outside or is no number."""
+    numbers = torch.cat([12 * torch.rand(2000) - 1, torch.tensor([0.0, 6.0, 6.0, -0.1, 6.1])])
+    odd = torch.tensor([math.inf, -math.inf, math.nan])
+    expected = torch.histc(numbers, 7, 0.0, 6.0).long()
+    assert abs(histogram_of(torch.cat([numbers, odd]), 7, 0.0, 6.0) - expected).sum() <= 2
+    assert histogram_of(torch.full((5,), 6.0), 7, 0.0, 6.0).tolist() == [0] * 6 + [5]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_histogram_on_a_gpu_counts_in_pieces(monkeypatch):
     numbers = torch.rand(1000)
     whole = histogram_of(numbers, 7, 0.1, 0.9)
     monkeypatch.setattr(module, "LONGEST", 64)
-    assert histogram_of(numbers, 7, 0.1, 0.9).tolist() == whole.tolist()
-    assert whole.sum() == ((numbers >= 0.1) & (numbers <= 0.9)).sum()
+    assert abs(histogram_of(numbers.cuda(), 7, 0.1, 0.9).cpu() - whole).sum() <= 2
 
 
 def test_samples_are_fetched_together(tmp_path, monkeypatch):
@@ -327,10 +337,10 @@ def test_what_lies_about_from_a_run_without_a_checkpoint_does_not_count(tmp_path
 
 def test_pictures(tmp_path):
     """A layer without gradients, and more layers than a legend names, can be drawn too."""
-    model = nn.Sequential(Twice(), *(nn.Linear(3, 3) for _ in range(8)))
+    model = nn.Sequential(Twice(), *(nn.Linear(3, 3) for _ in range(7)))
     learner(model=model, callbacks=[activation_stats("*", every=4)], folder=tmp_path).fit(Phase(1))
     found = read_activations(tmp_path)
-    assert len(found.layers) == 14
+    assert len(found.layers) == 13
     found.plot(tmp_path / "picture.png")
     content = (tmp_path / "picture.png").read_bytes()
     assert content.startswith(b"\x89PNG") and len(content) > 20_000
