@@ -288,6 +288,19 @@ def test_mistakes_in_a_body_of_the_users_own(own):
     assert [code for code, _ in messages(own)] == ["E0535"]
 
 
+def test_the_body_in_the_chapter_works(tmp_path):
+    chapter = (Path(mfc.__file__).parents[1] / "docs" / "training" / "fine_tuning.md").read_text()
+    example = chapter.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "bodies.py").write_text(example)
+    shutil.copy(SPECS / "std" / "head.mfs", tmp_path)
+    (tmp_path / "net.mfs").write_text(
+        'use "bodies.py" (tiny_body)\nimport "head.mfs" (learner)\n'
+        "model net {\n    input = image(1, 33, 20)\n    learner(tiny_body(features = 32), 10)\n}\n"
+    )
+    job = mfc.compile(mfc.load(tmp_path / "net.mfs"))
+    assert job.layers("net")[0].out == (1, 32, 5, 3)
+
+
 # ── weights from a file of another spec ─────────────────────────────────────────────────────────────────────
 
 

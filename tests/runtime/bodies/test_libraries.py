@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+import mfc
 from mfc.runtime.bodies.timm_body import timm_body
 from mfc.runtime.bodies.torchvision_body import torchvision_body
 from mfc.runtime.errors import RunError
@@ -172,3 +177,50 @@ def test_architectures_that_are_not_there():
     pytest.importorskip("timm")
     failure("R0265", torchvision_body, 3, "resnet19", features=1)
     failure("R0265", timm_body, 3, "resnet19", features=1)
+
+
+SPEC = """
+import "head.mfs" (learner)
+
+data digits: image -> category {
+    source           = builtin("digits")
+    split            = subset(among(r"^[0-2]/", random(valid = 0.5)), train = 16, valid = 16)
+    label            = parent()
+    item_transforms  = [resize(32)]
+    batch_transforms = [normalize(digits_stats)]
+    batch_size       = 8
+}
+model net = learner(torchvision_body("resnet18", pretrained = "resnet18.pth"), classes = digits.classes)
+train fit {
+    data    = digits
+    model   = net
+    loss    = cross_entropy()
+    weights = [only("head", kaiming())]
+    phase head { freeze_to = -1  epochs = 1  schedule = one_cycle(lr = 2e-3) }
+    phase all  { epochs = 1  schedule = one_cycle(lr = spread(1e-5, 1e-3)) }
+}
+"""
+
+
+def test_a_spec_with_a_body_of_torchvision(tmp_path):
+    models = pytest.importorskip("torchvision").models
+    theirs = models.resnet18(weights=None)
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    shutil.copy(Path(mfc.__file__).parent / "specs" / "std" / "head.mfs", tmp_path)
+    (tmp_path / "fit.mfs").write_text(SPEC)
+    job, said = mfc.compile(mfc.load(tmp_path / "fit.mfs")), io.StringIO()
+    result = job.run(device="cpu", progress=False, stream=said)
+    assert "without `fc.bias`, `fc.weight`; fresh: head" in said.getvalue()
+    before = {f"body.torchvision_body.{key}": tensor for key, tensor in theirs.state_dict().items()}
+    before["body.torchvision_body.conv1.weight"] = theirs.conv1.weight.sum(1, keepdim=True)
+    head = load_file(result["fit.head"].weights)
+    body = [key for key in head if key.startswith("body.")]
+    same = [key for key in body if torch.allclose(head[key].float(), before[key].float(), atol=1e-7)]
+    # fastai 2.8: after freeze and an epoch, 20 of a resnet18's tensors are as before, its convolutions
+    assert len(same) == 20 and all(head[key].dim() == 4 for key in same)
+    learner = result["fit"].learner
+    assert len(learner.groups) == 3 and job.run(device="cpu", progress=False).ran == []
+    wrong = SPEC.replace('"resnet18.pth"', '"resnet18.pth", features = 256')
+    (tmp_path / "wrong.mfs").write_text(wrong)
+    wrong_job = mfc.compile(mfc.load(tmp_path / "wrong.mfs"))
+    failure("R0265", wrong_job.run, device="cpu", progress=False, stream=said)

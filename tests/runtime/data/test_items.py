@@ -147,6 +147,21 @@ def test_index_end_and_matching():
     assert caught.value.code == "R0110" and caught.value.message.startswith("`[` is no regular expression: ")
 
 
+def test_among():
+    items = [f"{digit}/{i}.png" for digit in range(10) for i in range(20)]
+    train, valid = splits.among("^[0-4]/", splits.random(0.3)).split(items)
+    whole = splits.random(0.3).split(items)
+    assert [train, valid] == [[i for i in part if i < 100] for part in whole]
+    by_label = splits.among("^[89]/", splits.stratified(0.5))
+    assert by_label.by_label and [len(part) for part in by_label.split(items, [i[0] for i in items])] == [
+        20,
+        20,
+    ]
+    with pytest.raises(RunError) as caught:
+        splits.among("^a", splits.random()).split(items)
+    assert caught.value.code == "R0106"
+
+
 def test_subset():
     items = sorted(f"{part}/cat/{i:03}.jpg" for part in ("train", "valid") for i in range(200))
     train, valid = splits.subset(splits.grandparent(), train=50).split(items)
