@@ -112,7 +112,7 @@ def test_weights_of_a_file(tmp_path, suffix):
     said: list[str] = []
     load_pretrained(model, said.append)
     assert said == [f"body: 12 tensors from {file}, without `fc.weight`; fresh: head"]
-    own = model.body.state_dict()
+    own = model["body"].state_dict()
     assert torch.equal(own["stages.0.weight"], theirs["stages.0.weight"])
     torch.testing.assert_close(own["stem.weight"], theirs["stem.weight"].sum(1, keepdim=True))
 

@@ -93,7 +93,7 @@ def test_architectures_of_the_tables_are_there():
     timm = pytest.importorskip("timm")
     assert not TABLES["torchvision"].keys() - {""} - set(models.list_models(module=models))
     assert not TABLES["timm"].keys() - {""} - set(timm.list_models())
-    assert len(TABLES["torchvision"]) > 60 and len(TABLES["timm"]) > 200
+    assert len(TABLES["torchvision"]) > 60 and len(TABLES["timm"]) > 50
 
 
 @pytest.mark.parametrize(
