@@ -76,13 +76,13 @@ def test_features_are_timms(name):
         assert torch.equal(body(x), theirs.forward_features(x))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "convnext_tiny", "vgg11_bn", "mnasnet0_5"])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "convnext_tiny"])
 def test_the_table_of_torchvision(name):
     pytest.importorskip("torchvision")
     assert torchvision_row(name) == TABLES["torchvision"][name]
 
 
-@pytest.mark.parametrize("name", ["resnet26d", "convnext_atto", "tf_efficientnet_b0", "regnety_002"])
+@pytest.mark.parametrize("name", ["resnet26d", "convnext_atto"])
 def test_the_table_of_timm(name):
     pytest.importorskip("timm")
     assert timm_row(name) == TABLES["timm"][name]
