@@ -199,6 +199,7 @@ def test_a_schedule_of_some_epochs_keeps_to_them_in_a_run_of_others():
 @given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 4))
 def test_the_checker_knows_how_long_sgdr_lasts(cycles, cycle_len, cycle_mult):
     info = builtin_catalog().lookup("schedule", "sgdr")
+    assert info is not None
     args = {"lr": 1e-2, "cycles": cycles, "cycle_len": cycle_len, "cycle_mult": cycle_mult}
     assert length(ComponentValue(info, args, Span(Source("a", ""), 0, 0), {})) == sgdr(**args).epochs
 
