@@ -38,6 +38,7 @@ MEASURING = ("evaluation",)
 with a callback that follows what is measured."""
 
 WATCHING = (
+    "mfc.dsl.ir:walk",
     "mfc.runtime.component",
     "mfc.runtime.disk",
     "mfc.runtime.errors",
