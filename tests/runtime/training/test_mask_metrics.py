@@ -42,7 +42,7 @@ def measured(metric) -> float:
         (foreground_acc(), sk.accuracy_score(WAS[WAS != 0], SAID[WAS != 0])),
         (foreground_acc(3), sk.accuracy_score(WAS[WAS != 3], SAID[WAS != 3])),
     ],
-    ids=str,
+    ids=["iou", "dice", "iou of 2", "dice of 1", "accuracy", "foreground_acc", "foreground_acc but 3"],
 )
 def test_metrics_are_scikit_learns(metric, expected):
     assert measured(metric) == pytest.approx(expected, abs=1e-6)
