@@ -37,7 +37,7 @@ from mfc.stages import Means, training
 
 SPECS = Path(mfc.__file__).parent / "specs"
 LOWEST, FACTOR, COUNT = 1.25e-4, 2, 10
-STARTS = (1e-7, 1e-5)
+STARTS = (1e-5, 1e-7)
 
 
 def measure(text: str, settings: dict[str, Any], seed: int, epochs: int, plot: Path | None) -> dict[str, Any]:

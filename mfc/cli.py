@@ -325,7 +325,7 @@ def _parser() -> argparse.ArgumentParser:
         "lr-find", lr_find, "find a learning rate: a short training with rising rates", job, means, picture
     )
     one.add_argument("train", metavar="TRAIN", help="the training, or one of its phases: `fit.head`")
-    one.add_argument("--start", type=_rate, default=1e-7, metavar="LR", help="the first learning rate, 1e-7")
+    one.add_argument("--start", type=_rate, default=1e-5, metavar="LR", help="the first learning rate, 1e-5")
     one.add_argument("--end", type=_rate, default=10.0, metavar="LR", help="the last learning rate, 10")
     one.add_argument("--steps", type=_count, default=100, metavar="N", help="how many batches, 100")
     one.add_argument("--json", action="store_true", help="print JSON")

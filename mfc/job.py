@@ -235,7 +235,7 @@ class Job:
         self,
         train: str,
         *,
-        start: float = 1e-7,
+        start: float = 1e-5,
         end: float = 10.0,
         steps: int = 100,
         device: str = "auto",

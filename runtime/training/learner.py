@@ -355,7 +355,7 @@ class Learner:
 
     # ── trials ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def lr_find(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> LRFound:
+    def lr_find(self, start: float = 1e-5, end: float = 10.0, steps: int = 100) -> LRFound:
         """Sweeps the learning rate over `steps` batches, and suggests some; all is afterwards as it was before. See
         `mfc.runtime.training.lr_find` for the errors and for more that can be said."""
         from mfc.runtime.training.lr_find import lr_find

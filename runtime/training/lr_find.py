@@ -167,7 +167,7 @@ class LRFound:
 
 def lr_find(
     learner: Learner,
-    start: float = 1e-7,
+    start: float = 1e-5,
     end: float = 10.0,
     steps: int = 100,
     phase: Phase | None = None,

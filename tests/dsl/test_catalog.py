@@ -160,7 +160,8 @@ def test_a_decorator_with_facts_that_may_stand_without_a_call() -> None:
         def b(): "B."
         """
     )
-    assert [c.facts for c in found.values()] == [{"reads_column": False}, {"reads_column": True}]
+    assert [c.facts["reads_column"] for c in found.values()] == [False, True]
+    assert found["a"].facts["gives"] == "label"  # what the decorator leaves out has its default
     _, problems = read_components(
         'import mfc\n@mfc.labeler(True)\ndef a(): "A."\n@mfc.source\ndef b(): "B."\n', "/spec/mine.py", None
     )

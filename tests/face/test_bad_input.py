@@ -45,12 +45,12 @@ train fit {
 def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of a few images with the spec beside it, as the working folder."""
     monkeypatch.chdir(tmp_path)
-    for part, count in (("train", 4), ("valid", 2)):
+    for part, count, blue in (("train", 4, 7), ("valid", 2, 90)):
         for place, label in enumerate(("cat", "dog")):
             folder = tmp_path / "pets" / part / label
             folder.mkdir(parents=True)
             for number in range(count):
-                Image.new("RGB", (10, 12), (40 + 100 * place, 30 * number, 7)).save(folder / f"{number}.jpg")
+                Image.new("RGB", (10, 12), (40 + 100 * place, 30 * number, blue)).save(folder / f"{number}.jpg")
     (tmp_path / "pets.mfs").write_text(SPEC)
     return tmp_path / "pets"
 

@@ -50,11 +50,11 @@ def stages(folder: str = ".mfc") -> list[str]:
 def test_a_rate_is_found_and_nothing_is_trained(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lr-find", spec, "fit", "--device", "cpu", "--steps", "60"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("fit: 60 batches with rising learning rates, from 1e-07 to ")
+    assert out.startswith("fit: 60 batches with rising learning rates, from 1e-05 to ")
     assert "an epoch has 11 batches" in out and "⡀" in out and "1e-3" in out
     rows = [line.split()[:3] for line in out.splitlines()[-4:]]
     assert [row[:2] for row in rows] == [["v", "valley"], ["s", "steep"], ["m", "minimum"], ["l", "slide"]]
-    assert all(1e-7 < float(row[2]) < 10 for row in rows)
+    assert all(1e-5 < float(row[2]) < 10 for row in rows)
     assert "digits.items: never run" in err and "fit:" not in err
     assert stages() == ["digits.files", "digits.items", "digits.packed"]
     assert not Path(".mfc/work").exists() or not list(Path(".mfc/work").iterdir())

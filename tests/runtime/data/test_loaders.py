@@ -137,8 +137,8 @@ def test_images_that_differ_in_size(folder, tmp_path):
     with pytest.raises(RunError) as caught:
         pack(source, source.scan(), [], tmp_path)
     expected = (
-        "error[R0105]: images differ in size: `train/cat/0.jpg` is 3 x 20 x 30, "
-        "`train/cat/1.jpg` is 3 x 23 x 28\n"
+        "error[R0105]: images differ in size: `train/cat/0.jpg` is 20 x 30, "
+        "`train/cat/1.jpg` is 23 x 28\n"
         "  = help: end `item_transforms` with one that gives all images one size, such as `resize(128)`"
     )
     assert str(caught.value) == expected
