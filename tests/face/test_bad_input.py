@@ -50,7 +50,9 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             folder = tmp_path / "pets" / part / label
             folder.mkdir(parents=True)
             for number in range(count):
-                Image.new("RGB", (10, 12), (40 + 100 * place, 30 * number, blue)).save(folder / f"{number}.jpg")
+                Image.new("RGB", (10, 12), (40 + 100 * place, 30 * number, blue)).save(
+                    folder / f"{number}.jpg"
+                )
     (tmp_path / "pets.mfs").write_text(SPEC)
     return tmp_path / "pets"
 

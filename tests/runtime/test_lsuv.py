@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -160,7 +161,7 @@ def run(*steps, shape=(8, 3, 6, 6), **options):
 
 @pytest.mark.parametrize("norm", ["batchnorm", "running_batchnorm", "instance_norm", "group_norm"])
 def test_a_layer_before_a_norm_stays_and_statistics_too(norm):
-    norms = {"c": 32}
+    norms: dict[str, Any] = {"c": 32}
     steps = [layer("conv2d", name="a", c=3, nf=32), layer(norm, **norms), layer("relu")]
     model, before, report = run(*steps, layer("conv2d", name="b", c=32, nf=4))
     assert scaled(model, before) == {"b"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -37,7 +39,7 @@ def test_recurrent_layers_are_torchs(ours, theirs, arguments):
 
 
 def test_an_lstm_is_its_formula():
-    module = lstm(2, 3)
+    module: Any = lstm(2, 3)
     x = torch.randn(4, 5, 2)
     hidden, cell, outs = torch.zeros(4, 3), torch.zeros(4, 3), []
     for step in range(5):

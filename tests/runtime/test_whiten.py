@@ -47,8 +47,9 @@ def test_what_the_filters_give_is_white():
 def test_each_filter_comes_a_second_time_negated_and_the_bias_is_nothing():
     model = conv(24)
     whiten()(model, STREAM, smooth_images())
-    weight = model.weight
-    assert torch.equal(weight[:12], -weight[12:]) and torch.equal(model.bias, torch.zeros(24))
+    weight, bias = model.weight, model.bias
+    assert bias is not None
+    assert torch.equal(weight[:12], -weight[12:]) and torch.equal(bias, torch.zeros(24))
 
 
 def test_the_largest_eigenvalues_come_first_and_eps_bounds_the_smallest():

@@ -123,4 +123,4 @@ if __name__ == "__main__":
     if "torchvision" in sys.argv[1:]:
         write(FOLDER / "torchvision.json", models.list_models(module=models), torchvision_row)
     if "timm" in sys.argv[1:]:
-        write(FOLDER / "timm.json", TIMM.split(), timm_row)
+        write(FOLDER / "timm.json", list(map(str, TIMM.split())), timm_row)

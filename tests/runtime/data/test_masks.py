@@ -245,7 +245,8 @@ def loaders(folder: Path, packed: bool, out: Path, caches, workers: int = 0) -> 
     images = pack(source, items.paths, transforms, out, masks=opened) if packed else source
     pipelines = [BatchPipeline([geometric.flip()], 3, "fit", 3, training) for training in (True, False)]
     more = () if packed else transforms
-    return DataLoaders(items, images, *pipelines, 3, more, 3, "fit", workers=workers, masks=opened)
+    train, valid = pipelines
+    return DataLoaders(items, images, train, valid, 3, more, 3, "fit", workers=workers, masks=opened)
 
 
 def test_packed_masks_are_those_of_the_files(masks, tmp_path, caches):

@@ -94,6 +94,16 @@ def test_a_table_goes_on_where_the_history_does(tmp_path, event):
 # ── TensorBoard ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(autouse=True, scope="module")
+def numbered_alike():
+    """TensorBoard reads files of one second in the order of their names, which end in the writer's number within its
+    process: here several runs share a second and a process, and 10 comes before 9."""
+    from tensorboard.summary.writer import event_file_writer
+
+    with patch.object(event_file_writer, "_global_uid", 10**6):
+        yield
+
+
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard shows: step and value of each curve but times."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

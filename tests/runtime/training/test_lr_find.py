@@ -228,7 +228,7 @@ def test_the_batches_are_those_that_training_would_get() -> None:
     run = learner(callbacks=[Notes()])  # 5 batches an epoch
     run.fit(Phase(1))
     seen.clear()
-    run.lr_find(steps=30)
+    run.lr_find(end=1.0, steps=30)
     swept = seen[:]
     seen.clear()
     run.fit(Phase(6))
