@@ -100,7 +100,7 @@ def numbered_alike():
     process: here several runs share a second and a process, and 10 comes before 9."""
     from tensorboard.summary.writer import event_file_writer
 
-    with patch.object(event_file_writer, "_global_uid", 10**6):
+    with patch.object(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(10**6)):
         yield
 
 
