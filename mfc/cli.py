@@ -144,11 +144,11 @@ def lr_find(given: argparse.Namespace) -> int:
         progress=not given.json,
         say=lambda line: print(line, file=sys.stderr),
     )
+    print(json.dumps(lr_find_json(found), indent=1) if given.json else show_lr_find(found))
     if given.plot:
         from mfc.plots import plot_lr_find
 
         plot_lr_find(found, given.plot)
-    print(json.dumps(lr_find_json(found), indent=1) if given.json else show_lr_find(found))
     return DONE
 
 

@@ -199,7 +199,7 @@ class Driver:
                 work = result.partial
                 self.learners[stage.name] = stages.run_train(stage, self.folders, work, self.means)
                 result.adopt()
-                result.depends_on("model.safetensors")
+                result.depends_on("model.safetensors", "goes_on.json")
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
             case "evaluation":

@@ -55,8 +55,9 @@ class Trained:
         return read_history(self.folder)
 
     @property
-    def epoch(self) -> int:
-        """The epoch whose weights the model has: the last one, or the one that `save_best` kept."""
+    def epoch(self) -> int | None:
+        """The epoch whose weights the model has: the last one, or the one that `save_best` kept; None where a callback
+        ended the training within its first epoch."""
         return stages.standing(self.folder)
 
     @cached_property

@@ -94,7 +94,7 @@ def result_json(run: Run) -> dict[str, Any]:
             "trained": {
                 name: {
                     "folder": str(trained.folder),
-                    "last": trained.history[-1],
+                    "last": trained.history[-1] if trained.epoch is not None else None,
                     "result": trained.result,
                     "init": trained.init,
                 }
@@ -135,6 +135,8 @@ def _evaluated(evaluation: Evaluation) -> str:
 def _measured(trained: Trained) -> str:
     said = ", ".join(f"{name} {value:.4g}" for name, value in trained.result.items())
     epochs = len(trained.history)
+    if trained.epoch is None:
+        return ", ".join(filter(None, [said, "ended within its first epoch"]))
     if trained.epoch != epochs:
         return f"{said} after epoch {trained.epoch} of {epochs}, the best"
     return f"{said} after {counted_epochs(epochs)}"

@@ -208,11 +208,11 @@ def phase_before(stage: ir.Stage) -> str | None:
 def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dict[str, float]:
     """The losses of the epoch whose weights a trained model has and the metrics that the spec asks for now. Metrics
     that decide no result train nothing anew where they were not measured: they are measured here."""
-    row = next(row for row in read_history(folder) if row["epoch"] == standing(folder))
+    row = next((row for row in read_history(folder) if row["epoch"] == standing(folder)), {})
     columns = [name for name in row if name not in NO_METRICS]
     known = dict(zip(map(json.dumps, json.loads((folder / METRICS).read_bytes())), columns))
     asked = stage.placing["metrics"]
-    places = [known.get(json.dumps(ir.to_json(call))) for call in asked]
+    places = [known.get(json.dumps(ir.to_json(call))) if row else None for call in asked]
     found = {name: row[name] for name in ("train_loss", "valid_loss") if row.get(name) is not None}
     if None not in places:
         return found | {column: row[column] for column in places if column is not None}
@@ -263,8 +263,9 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     return json.loads((folder / EVALUATION).read_bytes())
 
 
-def standing(folder: Path) -> int:
-    """The epoch whose weights a trained model has: the last one, unless a callback put others back."""
+def standing(folder: Path) -> int | None:
+    """The epoch whose weights a trained model has: the last one, unless a callback put others back; None where a
+    callback ended the training before its first epoch was over."""
     return json.loads((folder / META).read_bytes())["epoch"]
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from mfc.runtime.component import Range, initializer
 from mfc.runtime.errors import RunError
 from mfc.runtime.layers.activation import GeneralRelu
+from mfc.runtime.modes import reset_state
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.freezing import NORMS
 
@@ -237,6 +238,7 @@ class _Runs:
     @torch.no_grad()
     def _run(self, number: int) -> None:
         gpus = {p.device for p in self.model.parameters() if p.device.type == "cuda"}
+        reset_state(self.model)
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         try:
             with torch.random.fork_rng(devices=gpus):
@@ -245,6 +247,7 @@ class _Runs:
         finally:
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(buffers[name])
+            reset_state(self.model)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import islice
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from mfc.runtime.component import Range, initializer
 from mfc.runtime.errors import RunError
+from mfc.runtime.modes import evaluating
 from mfc.runtime.streams import Stream
 
 
@@ -43,12 +45,12 @@ class whiten:
         Raises:
             RunError: R0261 where the model does not begin with a convolution of one group.
         """
-        layer = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+        images = [batch[0] for batch in islice(batches, self.batches)]
+        layer = _convolution_of(images[0], model)
         if layer is None or layer.groups > 1:
             what = "finds no convolution" if layer is None else "can't fill a convolution of several groups"
             help = "it is for models whose first layer is `conv2d(...)` of the images themselves"
             raise RunError("R0261", f"`whiten` {what}", help=help)
-        images = (batch[0] for batch in islice(batches, self.batches))
         values, vectors = torch.linalg.eigh(covariance(images, layer))
         filters = (vectors / (values.clamp(min=0) + self.eps).sqrt()).T.flip(
             0
@@ -58,6 +60,22 @@ class whiten:
         layer.weight[: 2 * count].copy_(both.view(-1, *layer.weight.shape[1:]))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def _convolution_of(images: torch.Tensor, model: nn.Module) -> nn.Conv2d | None:
+    """The first convolution that gets the images themselves."""
+    found: list[nn.Conv2d] = []
+
+    def see(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(layer, nn.Conv2d) and inputs[0] is images:
+            found.append(layer)
+
+    with evaluating(model), ExitStack() as hooks:
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                hooks.callback(layer.register_forward_pre_hook(see).remove)
+        model(images)
+    return found[0] if found else None
 
 
 def covariance(images: Iterable[torch.Tensor], layer: nn.Conv2d) -> torch.Tensor:

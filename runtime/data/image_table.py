@@ -106,6 +106,12 @@ class image_table:
         for row in self.table.rows():
             path = filled(self.image, {name: row.fields[place] for name, place in columns.items()})
             item = posixpath.normpath(path)
+            if item == ".." or item.startswith(("../", "/")):
+                raise RunError(
+                    "R0139",
+                    f"`{self.table.file}` names `{path}` in line {row.line:,}, which is not in `{self.files.root}`",
+                    help="give the folder that all images are below as `folder`",
+                )
             if item in found:
                 raise RunError(
                     "R0138",

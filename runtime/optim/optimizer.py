@@ -156,6 +156,15 @@ class Optimizer:
             for parameter in group:
                 parameter.grad = None
 
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Takes copies of parameters that the state holds anew: the parameters may have been changed from outside."""
+        self._follow()
+        for bucket in self._buckets:
+            for name in (name for part in self.parts for name in part.copies):
+                for kept, parameter in zip(bucket.views.get(name, ()), bucket.params):
+                    kept.copy_(parameter)
+
     def clear_state(self) -> None:
         """Forgets what the stats keep, and the number of updates; hyperparameters stay."""
         self._arrange({}, [[0] * len(group) for group in self.groups])

@@ -20,11 +20,14 @@ class Part:
     Attributes:
         hypers: the hyperparameters that it reads, with their defaults: the numbers among the arguments of its
             constructor that need not be whole, by their names.
+        copies: those of its state that are copies of parameters: they are taken anew where these are changed from
+            outside, as by a callback that puts the best weights back.
     """
 
     __mfc_facts__: Mapping[str, Any] = {}
 
     hypers: Mapping[str, float] = {}
+    copies: tuple[str, ...] = ()
 
     @property
     def keeps(self) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ class slow_weights(Part):
     Reads `step_count()`. M. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back" (2019).
     """
 
+    copies = ("slow",)
+
     def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
         if piece.step == 1:
             piece.slow.copy_(piece.p)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import xxhash
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -204,6 +205,16 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 # ── nested state as JSON and tensors ────────────────────────────────────────────────────────────────────
+
+
+def digest(state: Mapping[str, Any]) -> str:
+    """A hash of a nested state."""
+    rest, tensors = _pack(state)
+    hashed = xxhash.xxh3_128(json.dumps(rest).encode())
+    for name in sorted(tensors):
+        hashed.update(name.encode())
+        hashed.update(tensors[name].cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return hashed.hexdigest()
 
 
 def _pack(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:

@@ -435,11 +435,12 @@ class Learner:
         self.optimizer.zero_grad()  # what a fit that was cut short had gathered is none of this one
         if saved.get("optimizer") and saved["freeze_to"] == self.freeze_to:
             self.optimizer.load_state_dict(saved["optimizer"])
-        if (
-            self.done.phase_epochs == 0
-        ):  # a new phase starts with the optimizer's own, not the last schedule's end
+        if self.done.phase_epochs == 0:
+            # a new phase starts with the optimizer's own, not the last schedule's end
             for group, first in zip(self.optimizer.hypers, self._hypers):
                 group.update(first)
+            if not self.done.batches:  # the phase before may have put other weights back at its end
+                self.optimizer.follow()
 
     def _resume_epoch(self) -> None:
         """Goes on within an epoch: once more puts back what was saved there, as the epoch's `before_` events may have

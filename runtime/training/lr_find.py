@@ -121,8 +121,12 @@ class LRFound:
 
     def __post_init__(self) -> None:
         if len(self._kept) < LEAST:
-            message = f"the loss diverged after {len(self.rates)} of {self.steps} batches: too early to suggest a rate"
-            raise RunError("R0231", message, help="start from a lower rate, or take more steps")
+            what = "the loss diverged" if self.diverged else "a callback ended the sweep"
+            message = f"{what} after {len(self.rates)} of {self.steps} batches: too early to suggest a rate"
+            help = (
+                "start from a lower rate, or take more steps" if self.diverged else "leave that callback out"
+            )
+            raise RunError("R0231", message, help=help)
 
     @property
     def _kept(self) -> range:

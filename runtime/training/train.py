@@ -25,6 +25,9 @@ from mfc.runtime.training.learner import Learner, Phase
 
 MODEL, META = "model.safetensors", "meta.json"
 
+GOES_ON = "goes_on.json"
+"""What a next phase goes on with beside the model: how many epochs are done, and a hash of the optimizer's state."""
+
 
 def train_stage(
     model: nn.Module,
@@ -77,7 +80,7 @@ def train_stage(
         what = interrupt.message if isinstance(interrupt, RunInterrupted) else f"{stage} was stopped at once"
         kept = _kept(folder) or "there is no checkpoint yet"
         raise RunInterrupted(f"{what}; {kept}") from interrupt
-    _finish(learner, here)
+    _finish(learner, here, epochs_of(previous) if previous is not None else 0)
     return learner
 
 
@@ -118,6 +121,11 @@ def continue_after(learner: Learner, previous: Path) -> None:
     learner.continue_from(checkpoint.load(found) | {"model": checkpoint.read_tensors(previous / MODEL)})
 
 
+def epochs_of(folder: Path) -> int:
+    """How many epochs a finished training has behind it, those of the phases before among them."""
+    return json.loads((folder / GOES_ON).read_bytes())["epochs"]
+
+
 def _kept(folder: Path) -> str | None:
     found = checkpoint.latest(folder)
     if found is None:
@@ -127,12 +135,16 @@ def _kept(folder: Path) -> str | None:
     return f"the checkpoint after {place} is kept in {folder}; the next run goes on from it"
 
 
-def _finish(learner: Learner, here: Mapping[str, Any]) -> None:
+def _finish(learner: Learner, here: Mapping[str, Any], begun: int) -> None:
+    """Leaves the result of a training that went on after `begun` epochs."""
     folder = learner.folder
     assert folder is not None
     checkpoint.write_tensors(folder / MODEL, learner.model.state_dict())
     meta = {"format": checkpoint.FORMAT, "stage": learner.stage, "seed": learner.seed, **here}
-    standing = learner.standing or learner.done.epochs
+    standing = learner.standing or (learner.done.epochs if learner.done.epochs > begun else None)
     row = next((row for row in learner.history if row["epoch"] == standing), None)
     meta |= {"epochs": learner.done.epochs, "epoch": standing, "result": plain(row)}
     disk.write_file(folder / META, json.dumps(meta, indent=1).encode())
+    optimizer = learner.optimizer.state_dict() if learner.optimizer is not None else {}
+    goes_on = {"epochs": learner.done.epochs, "optimizer": checkpoint.digest(optimizer)}
+    disk.write_file(folder / GOES_ON, json.dumps(goes_on).encode())

@@ -148,3 +148,40 @@ def test_a_training_that_broke_shows_what_it_saw(tmp_path: Path, capsys: pytest.
     for name in ("fit", "fit.one"):
         assert main(["activations", str(spec), name]) == 0
         assert "body.relu" in capsys.readouterr().out
+
+
+def test_a_phase_goes_on_from_more_than_the_model(tmp_path: Path) -> None:
+    """The best weights may be the same after more epochs; the optimizer's state and the number of epochs are not."""
+    phases = """
+    phase first  { epochs = EPOCHS  callbacks = [save_best(min_delta = 100)] }
+    phase second { epochs = 1 }
+"""
+    ran = []
+    for epochs in (2, 3):
+        changes = {"    epochs    = 3\n": phases.replace("EPOCHS", str(epochs))}
+        ran.append(mfc.compile(write(tmp_path, "", **changes)).run(device="cpu", progress=False))
+    assert ran[0]["fit.first"].weights.read_bytes() == ran[1]["fit.first"].weights.read_bytes()
+    assert "fit.second" in ran[1].ran and len(ran[1]["fit.second"].history) == 4
+
+
+def test_a_training_that_a_callback_ends_within_its_first_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import mfc\n"
+        "from mfc.runtime.training.events import Callback, CancelFit\n"
+        "@mfc.callback()\n"
+        "class stops(Callback):\n"
+        '    "Ends the training after a batch."\n'
+        "    def after_step(self): raise CancelFit\n"
+    )
+    spec = write(tmp_path, "stops()")
+    spec.write_text('use "mine.py" (stops)\n' + spec.read_text())
+    for _ in range(2):
+        assert main(["run", "spec.mfs", "--device", "cpu"]) == 0
+        assert "ended within its first epoch" in capsys.readouterr().out
+    done = mfc.compile("spec.mfs").run(device="cpu", progress=False)["fit"]
+    assert done.epoch is None and set(done.result) == {"accuracy", "error_rate"}
+    assert main(["run", "spec.mfs", "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trained"]["fit"]["last"] is None

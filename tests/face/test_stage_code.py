@@ -123,7 +123,7 @@ def write_images(folder: Path) -> None:
     for i in range(12):
         image = Image.effect_noise((10, 9), 80)
         image.save(folder / "images" / f"{i}.png")
-        image.point(lambda value: 255 * (value > 128)).save(folder / "labels" / f"{i}.png")
+        image.point(lambda value: 255 * (value > 128)).save(folder / "labels" / f"{i}.png")  # type: ignore[operator]
         rows.append(f"{i},{'a b' if i % 2 else 'a'},{i % 4 == 3}\n")
     (folder / "codes.txt").write_text("dark\nbright\n")
     (folder / "images.csv").write_text("".join(rows))

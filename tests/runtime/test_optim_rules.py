@@ -480,6 +480,25 @@ def test_slow_weights_begin_when_a_frozen_group_is_trained():
     assert_equal(params[1:], by_hand(rule, run, 0.0)[1:], atol=1e-12)
 
 
+def test_slow_weights_follow_weights_that_were_put_back():
+    run = case(NET, steps=3)
+    params = run.params()
+    optimizer = lookahead(sgd(), k=4, alpha=0.3).create([{"params": group} for group in params])
+    train(optimizer, params, run, set_ours)
+    for group in params:
+        for p in group:
+            p.data.mul_(2)
+    optimizer.follow()
+    state = optimizer.state_dict()["tensors"]
+    kept = {
+        key: p
+        for g, group in enumerate(params)
+        for i, p in enumerate(group)
+        if (key := f"{g}.{i}.slow") in state
+    }
+    assert kept and all(torch.equal(state[key], p) for key, p in kept.items())
+
+
 # ── compositions ────────────────────────────────────────────────────────────────────────────────────────────
 
 

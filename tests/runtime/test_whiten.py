@@ -81,7 +81,7 @@ def test_it_reads_as_many_batches_as_it_is_told():
 
 @pytest.mark.parametrize(
     ("model", "what"),
-    [(nn.Sequential(nn.Linear(3, 3)), "no convolution"), (conv(6, groups=3), "several groups")],
+    [(nn.Flatten(), "no convolution"), (conv(6, groups=3), "several groups")],
 )
 def test_a_model_that_does_not_begin_with_a_convolution(model: nn.Module, what: str):
     with pytest.raises(RunError, match=what) as error:
@@ -103,3 +103,12 @@ def test_dirac_leaves_convolutions_that_change_the_size(more: dict[str, Any]):
     before = layer.weight.clone()
     dirac()(nn.Sequential(layer), STREAM)
     assert torch.equal(layer.weight, before)
+
+
+def test_only_a_convolution_of_the_images_themselves_is_filled():
+    whiten()(
+        nn.Sequential(nn.Identity(), conv(24)), STREAM, smooth_images()
+    )  # hands the images on as they are
+    with pytest.raises(RunError) as error:
+        whiten()(nn.Sequential(nn.MaxPool2d(2), conv(24)), STREAM, smooth_images())
+    assert error.value.code == "R0261"

@@ -38,6 +38,7 @@ class Mixing(Callback):
 
     def before_fit(self) -> None:
         learner, loss = self.learner, self.learner.loss_func
+        self.plain = loss
         self.stream = Stream(learner.seed, learner.stage, type(self).__name__)
         if not callable(getattr(loss, "each", None)):
             what = getattr(loss, "__name__", type(loss).__name__)
@@ -47,8 +48,11 @@ class Mixing(Callback):
             )
             raise RunError("R0235", message, help=help)
 
+    def before_epoch(self) -> None:
+        self.learner.loss_func = self.plain  # an epoch that was cut short had no `after_train`
+
     def before_train(self) -> None:
-        self.learner.loss_func = MixedLoss(self.learner.loss_func, self)
+        self.learner.loss_func = MixedLoss(self.plain, self)
 
     def before_batch(self) -> None:
         learner = self.learner
@@ -70,8 +74,7 @@ class Mixing(Callback):
         learner.x = others.lerp_(x, self.kept(x, rng).to(x.dtype))
 
     def after_train(self) -> None:
-        if isinstance(self.learner.loss_func, MixedLoss):
-            self.learner.loss_func = self.learner.loss_func.loss
+        self.learner.loss_func = self.plain
 
 
 class MixedLoss:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from mfc.runtime.data import labels, splits
 from mfc.runtime.data.files import Listing
+from mfc.runtime.data.image_table import image_table
 from mfc.runtime.data.items import list_items
 from mfc.runtime.data.targets import encoded
 from mfc.runtime.errors import RunError
@@ -104,3 +106,14 @@ def test_stratified_splits_keep_each_set_of_labels(tmp_path: Path):
     items = list_items(Listing(paths, paths), splits.stratified(0.2), given_labels(found), "multi_category")
     both = [i for i in items.valid if len(items.targets[i]) == 2]
     assert (len(items.valid), len(both)) == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["../secret/1", "a/../../secret/1"])
+def test_a_row_that_leaves_the_folder(tmp_path: Path, name: str) -> None:
+    for folder in ("photos", "secret"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (2, 2)).save(tmp_path / folder / "1.png")
+    (tmp_path / "table.csv").write_text(f"name\n1\n{name}\n")
+    with pytest.raises(RunError, match="in line 3, which is not in") as error:
+        image_table(tmp_path / "table.csv", tmp_path / "photos", "{name}.png").scan()
+    assert error.value.code == "R0139"

@@ -82,6 +82,9 @@ class Optimizer:
         self.inner.step()
         self.steps += 1
 
+    def follow(self) -> None:
+        """torch's keep no copies of parameters."""
+
     def zero_grad(self) -> None:
         self.inner.zero_grad()
 

@@ -22,7 +22,7 @@ from mfc.runtime.streams import Stream
 from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks.mixing import MixedLoss, Mixing, cutmix, mixup
 from mfc.runtime.training.callbacks.precision import channels_last
-from mfc.runtime.training.events import Callback
+from mfc.runtime.training.events import Callback, CancelEpoch
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.losses import bce, cross_entropy, dice, focal, l1, mse
 from mfc.runtime.training.train import train_stage
@@ -433,3 +433,18 @@ def test_three_steps_of_a_spec_are_those_of_a_loop_by_hand(callback, loss, tmp_p
         optimizer.zero_grad()
     assert number == 2
     torch.testing.assert_close(weights(run["fit"].learner.model), weights(model))
+
+
+def test_an_epoch_that_was_cut_short_leaves_the_plain_loss():
+    seen = []
+
+    class CutsShort(Callback):
+        def after_step(self) -> None:
+            if self.learner.epoch == 0:
+                raise CancelEpoch
+
+        def before_validate(self) -> None:
+            seen.append(self.learner.loss_func)
+
+    run = train(mixup(), CutsShort(), epochs=2)
+    assert seen == [run.loss_func] and not isinstance(run.loss_func, MixedLoss)

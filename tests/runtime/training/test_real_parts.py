@@ -171,7 +171,7 @@ def test_mixed_precision_with_channels_last(items, tmp_path):
 def test_what_a_stage_leaves(items, tmp_path):
     run = train(items, tmp_path, adam())
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "checkpoint-3", "history.jsonl", "meta.json", "model.safetensors"
+        "checkpoint-3", "goes_on.json", "history.jsonl", "meta.json", "model.safetensors"
     ]  # fmt: skip
     meta = json.loads((tmp_path / "meta.json").read_text())
     assert meta["result"] == run.history[-1]
