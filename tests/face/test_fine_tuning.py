@@ -289,7 +289,7 @@ def test_mistakes_in_a_body_of_the_users_own(own):
 
 
 def test_the_body_in_the_chapter_works(tmp_path):
-    chapter = (Path(mfc.__file__).parents[1] / "docs" / "training" / "fine_tuning.md").read_text()
+    chapter = (Path(__file__).resolve().parents[2] / "docs" / "training" / "fine_tuning.md").read_text()
     example = chapter.partition("```python\n")[2].partition("```")[0]
     (tmp_path / "bodies.py").write_text(example)
     shutil.copy(SPECS / "std" / "head.mfs", tmp_path)
