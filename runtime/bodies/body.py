@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,16 @@ class Body(nn.Module):
     def download(self) -> Tensors:
         """The weights of the library's hub, from its cache where they are there."""
         raise NotImplementedError
+
+    def untagged(self, tags: Sequence[str]) -> RunError:
+        """The error that the library has no weights of that tag, only those of `tags`."""
+        return RunError(
+            "R0266",
+            f"{self.library} has no weights {self.declared.tag or ''} of `{self.declared.name}`".replace(
+                "  ", " "
+            ),
+            help=f"there are {', '.join(tags)}: write `tag = ...`" if tags else "train it from scratch",
+        )
 
     def offline(self, error: Exception) -> RunError:
         """The error that the hub can't be reached."""

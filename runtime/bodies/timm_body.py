@@ -76,11 +76,7 @@ class timm_body(Body):
         timm = library("timm", "timm_body")
         tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{self.declared.name}.*")]
         if self.declared.tag not in tags:
-            raise RunError(
-                "R0266",
-                f"timm has no weights {self.declared.tag or ''} of `{self.declared.name}`".replace("  ", " "),
-                help=f"there are {', '.join(tags)}: write `tag = ...`" if tags else "train it from scratch",
-            )
+            raise self.untagged(tags)
         try:
             full = f"{self.declared.name}.{self.declared.tag}"
             network = timm.create_model(full, pretrained=True, num_classes=0, global_pool="")

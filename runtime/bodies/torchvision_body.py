@@ -84,13 +84,7 @@ class torchvision_body(Body):
         models = library("torchvision", "torchvision_body").models
         known = models.get_model_weights(self.declared.name)
         if self.declared.tag not in (names := [weights.name for weights in known]):
-            raise RunError(
-                "R0266",
-                f"torchvision has no weights {self.declared.tag or ''} of `{self.declared.name}`".replace(
-                    "  ", " "
-                ),
-                help=f"there are {', '.join(names)}: write `tag = ...`" if names else "train it from scratch",
-            )
+            raise self.untagged(names)
         try:
             return known[self.declared.tag].get_state_dict(progress=False, check_hash=True, weights_only=True)
         except Exception as error:  # whatever a network, a proxy or a cache has against it

@@ -42,6 +42,8 @@ from mfc.runtime.user_files import blamed
 if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
 
+foreach: Any = torch  # such functions are not in its public types
+
 ANEW = "remove the run's folder to start the training anew"
 
 
@@ -256,6 +258,16 @@ class Learner:
     def gathering(self) -> bool:
         """Whether there are gradients that wait for their step."""
         return any(parameter.grad is not None for group in self.groups for parameter in group)
+
+    @property
+    def gradients(self) -> list[torch.Tensor]:
+        """All gradients that the model has now."""
+        return [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+
+    def scale_gradients(self, factor: float) -> None:
+        """Multiplies all gradients, in place."""
+        if gradients := self.gradients:
+            foreach._foreach_mul_(gradients, factor)
 
     def _count_batch(self) -> None:
         """The first thing after a batch, so that state taken in `after_batch` counts it as finished."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 
 from mfc.runtime.component import Range, callback
 from mfc.runtime.training.events import Callback, CancelStep
-
-foreach: Any = torch  # such functions are not in its public types
 
 
 @callback(once=True)
@@ -58,8 +56,7 @@ class gradient_accumulation(Callback):
         if self.gathered < self.batches and not last:
             raise CancelStep
         if self.targets not in (0, self.expected):
-            gradients = [p.grad for group in learner.groups for p in group if p.grad is not None]
-            foreach._foreach_mul_(gradients, self.expected / self.targets)
+            learner.scale_gradients(self.expected / self.targets)
         self.gathered = self.targets = 0
 
     def after_train(self) -> None:

@@ -24,7 +24,6 @@ class gradient_clip(Callback):
         self.max_norm = max_norm
 
     def before_step(self) -> None:
-        gradients = [p.grad for p in self.learner.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = nn.utils.get_total_norm(self.learner.gradients)
         if norm.is_cuda or norm > self.max_norm:  # on a GPU, looking at the norm would wait for it
             nn.utils.clip_grads_with_norm_(self.learner.model.parameters(), self.max_norm, norm)

@@ -11,8 +11,6 @@ from mfc.runtime.training.callbacks.loss_scale import LossScale
 from mfc.runtime.training.device import cpu_has_bf16, require_dtype
 from mfc.runtime.training.events import Callback, CancelStep
 
-foreach: Any = torch  # such functions are not in its public types
-
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -60,7 +58,7 @@ class mixed_precision(Callback):
     def before_step(self) -> None:
         if self.scale is None:
             return
-        self.unscaled = self.scale.unscale(self._gradients())
+        self.unscaled = self.scale.unscale(self.learner.gradients)
         if not self.unscaled:
             self.learner.optimizer.zero_grad()
             self.scale.update(finite=False)
@@ -71,8 +69,8 @@ class mixed_precision(Callback):
             return
         if not self.learner.cancelled:
             self.scale.update(finite=True)
-        elif gradients := self._gradients():  # another callback put the step off: more will be added to them
-            foreach._foreach_mul_(gradients, self.scale.value)
+        else:  # another callback put the step off: more will be added to them
+            self.learner.scale_gradients(self.scale.value)
         self.unscaled = False
 
     def after_fit(self) -> None:
@@ -87,9 +85,6 @@ class mixed_precision(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.scale is not None and state:
             self.scale.load_state_dict(state)
-
-    def _gradients(self) -> list[torch.Tensor]:
-        return [p.grad for p in self.learner.model.parameters() if p.grad is not None]
 
 
 @callback(once=True, inputs=("image",))
