@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.lower import lower
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.typed import Fields
@@ -44,7 +47,7 @@ class CallbackChecker:
             return
         found = columns(self.metrics)
         if monitor not in (*LOSSES, *found):
-            if any(_names_itself(metric) for metric in found.values()):
+            if any(_is_users(metric) for metric in found.values()):
                 return  # a metric of one's own may call itself anything: the run knows
             self.add(
                 "E0528",
@@ -108,10 +111,31 @@ def decided(callback: Any, metrics: Any) -> Any:
     return replace(callback, args={**callback.args, "mode": mode_of(callback.args["monitor"], metrics)})
 
 
-def monitored(callbacks: Sequence[Any], metrics: Any) -> list[ComponentValue]:
-    """The metrics that callbacks follow, in the order of the spec."""
+def in_order(callbacks: Iterable[Any]) -> list[Any]:
+    """Callbacks in an order of their own, so that the one in which a spec lists them changes nothing.
+
+    Those that come with mfc act by their `order`, and where theirs are equal, either way gives the same. One of a
+    user's own stays where it is between them: that may be on purpose.
+    """
+    ordered: list[Any] = []
+    for own, run in groupby(callbacks, _is_users):
+        alike = list(run)
+        ordered += alike if own else sorted(alike, key=lambda c: json.dumps(ir.to_json(lower(c))))
+    return ordered
+
+
+def monitored(callbacks: Sequence[Any], metrics: Any) -> Any:
+    """The metrics that callbacks may act on: those that they monitor, by the names of their columns; all of them where
+    a callback is a user's own."""
+    if any(map(_is_users, callbacks)):
+        return metrics
     names = {callback.args["monitor"] for callback in callbacks if _monitors(callback)}
-    return [metric for name, metric in columns(metrics).items() if name in names]
+    return [metric for name, metric in sorted(columns(metrics).items()) if name in names]
+
+
+def follows(callback: Any) -> bool:
+    """Whether what is measured may decide what a callback does: one that monitors, or one of a user's own."""
+    return _is_users(callback) or _monitors(callback)
 
 
 def _monitors(callback: Any) -> bool:
@@ -120,8 +144,8 @@ def _monitors(callback: Any) -> bool:
     return isinstance(callback.args.get("monitor"), str)
 
 
-def _names_itself(metric: ComponentValue) -> bool:
-    return metric.info.target.rpartition(":")[0].endswith(".py")
+def _is_users(component: Any) -> bool:
+    return isinstance(component, ComponentValue) and component.info.target.rpartition(":")[0].endswith(".py")
 
 
 def _to_measure(monitor: str, found: dict[str, ComponentValue]) -> str:

@@ -14,7 +14,6 @@ import importlib.util
 import os
 from collections.abc import Iterable
 from copy import copy
-from functools import cached_property
 from typing import NamedTuple
 
 import xxhash
@@ -63,11 +62,10 @@ class CodeIndex:
         self._modules: dict[tuple[str, str], Module | None] = {}
         self._edges: dict[Node, tuple[set[Node], list[str]]] = {}
 
-    @cached_property
-    def whole(self) -> CodeIndex:
-        """The same definitions, of which none is skipped."""
+    def skipping(self, skip: Iterable[str]) -> CodeIndex:
+        """The same definitions, of which others are skipped."""
         other = copy(self)
-        other._skip, other._edges = frozenset(), {}
+        other._skip, other._edges = frozenset(skip), {}
         return other
 
     def hash(self, targets: Iterable[str]) -> str:

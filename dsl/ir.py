@@ -165,7 +165,7 @@ class Stage:
 
     `recipe` decides the result and is part of the stage's key; `placing` only says where and how it is
     carried out (workers, folders, callbacks that observe) and is not. `code` is a hash of the definitions
-    that the stage can reach.
+    that the stage can reach; what measures is among them where `measures` says that it decides the result.
     """
 
     name: str
@@ -174,6 +174,7 @@ class Stage:
     placing: Mapping[str, Any] = field(default_factory=dict, repr=False)
     inputs: tuple[str, ...] = ()
     code: str = ""
+    measures: bool = False
 
 
 @record

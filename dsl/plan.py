@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mfc.dsl import ir
-from mfc.dsl.check_callbacks import decided, monitored
+from mfc.dsl.check_callbacks import decided, follows, in_order, monitored
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.lower import lower, takes_path
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_column, reads_data
 
 CodeHash = Callable[[Iterable[str], bool], str]
-"""The hash of all code that targets can reach; also of what is in `WATCHING`, if it is said so."""
+"""The hash of all code that targets can reach; also of what is in `MEASURING`, if it is said so."""
 
 CODE = {
     "files": "mfc.stages:scan",
@@ -31,11 +31,8 @@ CODE = {
     "train": "mfc.stages:run_train",
     "evaluation": "mfc.stages:run_evaluation",
 }
-"""What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`."""
-
-MEASURING = ("evaluation",)
-"""The kinds of stages whose result is what was measured: for them `WATCHING` counts too. So it does for a training
-with a callback that follows what is measured."""
+"""What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`, and for
+`MEASURING` where what is measured decides nothing."""
 
 WATCHING = (
     "mfc.dsl.ir:walk",
@@ -48,26 +45,26 @@ WATCHING = (
     "mfc.runtime.store",
     "mfc.runtime.training.callbacks.bad_batch",
     "mfc.runtime.training.callbacks.progress",
-    "mfc.runtime.training.callbacks.recorder",
     "mfc.runtime.training.callbacks.statistics",
     "mfc.runtime.training.checkpoint",
     "mfc.runtime.training.device",
-    "mfc.runtime.training.history",
     "mfc.runtime.training.lr_find",
     "mfc.runtime.training.lr_suggestions",
-    "mfc.runtime.training.mask_metrics",
-    "mfc.runtime.training.metrics",
-    "mfc.runtime.training.predict",
     "mfc.runtime.training.signals",
     "mfc.runtime.training.trial",
     "mfc.stages:Means",
 )
-"""What only keeps, shows or measures, and decides no other result: its code is in keys where `measures` is true."""
+"""What only keeps or shows, and decides no result: its code is in no key."""
 
-
-def measures(kind: str, recipe: Mapping[str, Any]) -> bool:
-    """Whether what was measured decides the result of a stage of that kind and recipe."""
-    return kind in MEASURING or any("monitor" in call.args for call in _calls(recipe.get("callbacks", [])))
+MEASURING = (
+    "mfc.runtime.training.callbacks.recorder",
+    "mfc.runtime.training.history",
+    "mfc.runtime.training.mask_metrics",
+    "mfc.runtime.training.metrics",
+    "mfc.runtime.training.predict",
+)
+"""What measures: its code is in the keys of evaluations, and of trainings with a callback that follows what is
+measured."""
 
 
 class NotRunnable(Exception):
@@ -157,6 +154,7 @@ class _Planner:
         recipe: Mapping[str, Any],
         placing: Mapping[str, Any],
         inputs: Sequence[str],
+        measures: bool = False,
     ) -> str:
         if name not in self.stages:
             recipe = lower(recipe)
@@ -167,8 +165,8 @@ class _Planner:
             for call in (*calls, *_calls(placing)):
                 _check_arguments(call)
             targets = [CODE[kind], *sorted({call.target for call in calls})]
-            code = self.code_hash(targets, measures(kind, recipe))
-            self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code)
+            code = self.code_hash(targets, measures)
+            self.stages[name] = ir.Stage(name, kind, recipe, placing, tuple(inputs), code, measures)
         return name
 
     # ── data ────────────────────────────────────────────────────────────────────────────────────────────
@@ -280,7 +278,7 @@ class _Planner:
             )
         callbacks = [*_listed(fields["callbacks"]), *(_listed(own["callbacks"]) if train.phases else [])]
         observing = [c for c in callbacks if isinstance(c, ComponentValue) and c.info.facts["observes"]]
-        deciding = [decided(c, fields["metrics"]) for c in callbacks if c not in observing]
+        deciding = in_order(decided(c, fields["metrics"]) for c in callbacks if c not in observing)
         loading, placing = self.loading(data)
         recipe = {
             "model": model.stack if model is not None else ir.Fact(f"{train.instance.name}.model"),
@@ -291,12 +289,7 @@ class _Planner:
             or ir.Call("optimizer", "adam", "mfc.runtime.optim.optimizers:adam"),
             "schedule": _listed((own if "schedule" in own.written else fields)["schedule"]),
             "callbacks": deciding,
-            # a callback of a user's own may act on what is measured; others on what they monitor
-            "metrics": (
-                fields["metrics"]
-                if any(_is_users(c) for c in deciding)
-                else monitored(deciding, fields["metrics"])
-            ),
+            "metrics": monitored(deciding, fields["metrics"]),
             "epochs": own["epochs"],
             "freeze_to": own["freeze_to"] if train.phases else 0,
             "seed": fields["seed"],
@@ -307,7 +300,7 @@ class _Planner:
             recipe["weights"] = [ir.Trained(self.init(recipe, placing, holding))]
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
         placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
-        return self.stage("train", name, recipe, placing, inputs)
+        return self.stage("train", name, recipe, placing, inputs, measures=any(map(follows, deciding)))
 
     def init(self, training: Mapping[str, Any], placing: Mapping[str, Any], holding: Sequence[str]) -> str:
         """The stage that gives a model its first weights where that takes data: of a training's recipe, it depends
@@ -340,7 +333,7 @@ class _Planner:
         made = ("init", "train")
         held = (held for stage in trained for held in stage.inputs if self.stages[held].kind not in made)
         inputs = list(dict.fromkeys([*recipe["trains"], *held]))
-        return self.stage("evaluation", name, recipe, {}, inputs)
+        return self.stage("evaluation", name, recipe, {}, inputs, measures=True)
 
     def weights(self, value: Any) -> Any:
         """Weights of another training come from the stage that ends it."""
@@ -420,10 +413,6 @@ def _unfitted(tokenizer: ComponentValue) -> ComponentValue:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _is_users(component: Any) -> bool:
-    return isinstance(component, ComponentValue) and component.info.target.rpartition(":")[0].endswith(".py")
 
 
 def _calls(value: Any) -> list[ir.Call]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import WATCHING, NotRunnable, measures
+from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
 from mfc.runtime.stagekey import Record, extras, record, versions
@@ -65,9 +65,12 @@ class Driver:
     facts: dict[str, Any] = field(default_factory=dict)
     learners: dict[str, Learner] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
-    _index: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
+    _measuring: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
     _stages: dict[str, ir.Stage] = field(default_factory=dict)
     _versions: Mapping[str, str] = field(default_factory=versions)
+
+    def __post_init__(self) -> None:
+        self._index = self._measuring.skipping((*WATCHING, *MEASURING))
 
     @property
     def name(self) -> str:
@@ -135,7 +138,7 @@ class Driver:
                 raise SpecError(self.spec.diagnostics)
 
     def _code(self, targets: Iterable[str], measuring: bool) -> str:
-        return (self._index.whole if measuring else self._index).hash(targets)
+        return (self._measuring if measuring else self._index).hash(targets)
 
     def _step(self, stage: ir.Stage, execute: bool) -> Status:
         self._stages[stage.name] = stage
@@ -177,8 +180,7 @@ class Driver:
             inputs |= {stage.inputs[0]: stages.content(self.folders[stage.inputs[0]])}
         inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
-        measuring = measures(stage.kind, stage.recipe)
-        codes = {target: self._code([target], measuring) for target in targets}
+        codes = {target: self._code([target], stage.measures) for target in targets}
         return record(stage, inputs, {**self._versions, **extras(stage)}, codes)
 
     def _execute(self, stage: ir.Stage, result: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 import mfc
 from mfc.cli import main
 from mfc.dsl import ir
+from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.check_callbacks import follows
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import CODE, WATCHING, measures
+from mfc.dsl.plan import CODE, MEASURING, WATCHING
+from mfc.dsl.source import Source, Span
+from mfc.dsl.values import ComponentValue
 
 SPEC = """
 data digits: image -> category {
@@ -60,17 +65,83 @@ def test_what_a_callback_follows_is_in_the_key(tmp_path: Path) -> None:
     assert call.args["mode"] == "max"
 
 
+def reached(stage: ir.Stage) -> set[str]:
+    """The names of the definitions in the key of a training."""
+    index = CodeIndex(WATCHING if stage.measures else (*WATCHING, *MEASURING))
+    targets = [CODE["train"], *(n.target for n in ir.walk(stage.recipe) if isinstance(n, ir.Call))]
+    assert index.hash(targets) == stage.code
+    return {name for path, name in index.reached(targets)}
+
+
+OWN = """
+import mfc
+
+class Base:
+    def reset(self): ...
+    def update(self, pred, target): ...
+    def compute(self): return 1.0
+
+@mfc.metric(shape="b classes", targets=("category",))
+class score(Base):
+    "A metric."
+
+@mfc.callback()
+class stops:
+    "Ends the training when it likes to."
+    def after_epoch(self):
+        assert self.learner.history[-1]["score"] == 1.0
+
+@mfc.callback(observes=True)
+class looks:
+    "Only looks on."
+"""
+
+
 def test_the_code_that_measures_is_in_the_key_of_what_follows_it(tmp_path: Path) -> None:
     """And in no other training's: there it only watches."""
-    reached = {}
-    for callbacks in ("gradient_clip(1.0)", "early_stopping()"):
-        stage = recipe(tmp_path, callbacks)
-        index = CodeIndex(WATCHING).whole if measures("train", stage.recipe) else CodeIndex(WATCHING)
-        targets = [CODE["train"], *(n.target for n in ir.walk(stage.recipe) if isinstance(n, ir.Call))]
-        assert index.hash(targets) == stage.code
-        reached[callbacks] = {name for path, name in index.reached(targets)}
-    assert "Recorder" in reached["early_stopping()"]
-    assert "Recorder" not in reached["gradient_clip(1.0)"]
+    assert {"Recorder", "_TopK"} <= reached(recipe(tmp_path, 'early_stopping("accuracy")'))
+    assert not {"Recorder", "_TopK"} & reached(recipe(tmp_path, "gradient_clip(1.0)"))
+
+
+def test_what_measures_is_in_the_key_of_a_callback_of_ones_own(tmp_path: Path) -> None:
+    """It may act on all that the history has, unless it only looks on."""
+    (tmp_path / "own.py").write_text(OWN)
+    use = 'use "own.py" (score, stops, looks)\n\ndata digits'
+    changes = {"data digits": use, "error_rate()": "score()"}
+    stage = recipe(tmp_path, "stops()", **changes)
+    assert [call.name for call in stage.recipe["metrics"]] == ["accuracy", "score"]
+    assert {"Recorder", "Metric", "_TopK", "score", "Base"} <= reached(stage)
+    assert not {"Recorder", "Metric", "score"} & reached(recipe(tmp_path, "looks()", **changes))
+
+
+def test_an_argument_called_monitor_follows_nothing_by_itself() -> None:
+    """What a callback is declared as says it, in the key as in the check."""
+    info = builtin_catalog().lookup("callback", "early_stopping")
+    assert info is not None
+    undeclared = replace(info, facts={**info.facts, "monitors": False})
+    nowhere = Span(Source("", ""), 0, 0)
+    for component, expected in ((info, True), (undeclared, False)):
+        value = ComponentValue(component, {"monitor": "accuracy"}, nowhere, {})
+        assert follows(value) is expected
+
+
+def test_the_order_of_callbacks_that_changes_nothing_is_in_no_key(tmp_path: Path) -> None:
+    one, other = "gradient_clip(1.0)", 'early_stopping("accuracy"), save_best("error_rate"), ema()'
+    stage = recipe(tmp_path, f"{one}, {other}")
+    assert recipe(tmp_path, f"{other}, {one}") == stage
+    assert recipe(tmp_path, f"early_stopping(), {other}") == recipe(tmp_path, f"{other}, early_stopping()")
+    metrics = {"[accuracy(), error_rate()]": "[error_rate(), accuracy()]"}
+    assert recipe(tmp_path, f"{one}, {other}", **metrics).recipe == stage.recipe
+
+
+def test_a_callback_of_ones_own_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    changes = {"data digits": 'use "own.py" (stops)\n\ndata digits'}
+    names = [
+        [call.name for call in recipe(tmp_path, callbacks, **changes).recipe["callbacks"]]
+        for callbacks in ("ema(), channels_last(), stops()", "ema(), stops(), channels_last()")
+    ]
+    assert names == [["channels_last", "ema", "stops"], ["ema", "stops", "channels_last"]]
 
 
 def test_the_best_epoch_is_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from itertools import combinations_with_replacement
 
 import pytest
 
+from mfc.dsl.catalog import builtin_catalog
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError
 from mfc.runtime.training import events
@@ -35,6 +38,35 @@ def test_the_diagram_draws_every_part_and_every_cancel():
         assert re.search(rf"^[ │]*{part}\b", diagram, re.M), part
     for cancel in events.Cancel.__subclasses__():
         assert cancel.__name__ in diagram
+
+
+INDIFFERENT = {
+    ("channels_last", "rnn_regularizer"): "one acts on images, the other on texts",
+    ("cutmix", "cutmix"): "the check allows one that mixes",
+    ("cutmix", "mixup"): "the check allows one that mixes",
+    (
+        "early_stopping",
+        "early_stopping",
+    ): "each counts for itself; the others have their turn before a fit ends",
+    ("early_stopping", "save_best"): "the best weights are kept also where a fit ends",
+    ("mixup", "mixup"): "the check allows one that mixes",
+}
+"""The callbacks of one order that may stand in one training, and why it does not matter which of them comes first."""
+
+
+def test_the_order_of_callbacks_in_a_spec_changes_nothing():
+    """A stage's key leaves it out: what matters has to be said by `order`."""
+    catalog = builtin_catalog()
+    infos = [catalog.components["callback", name] for name in catalog.names("callback")]
+    orders = {
+        info.name: getattr(import_module(info.target.partition(":")[0]), info.name).order for info in infos
+    }
+    pairs = {
+        (one.name, other.name)
+        for one, other in combinations_with_replacement([c for c in infos if not c.facts["observes"]], 2)
+        if orders[one.name] == orders[other.name] and not (one is other and one.facts["once"])
+    }
+    assert pairs == set(INDIFFERENT)
 
 
 class Log(Callback):
