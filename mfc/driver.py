@@ -6,7 +6,9 @@ there, the spec is compiled again with the facts, and the stages after them are 
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +19,19 @@ from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
+from mfc.runtime.data.files import Listing
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file
-from mfc.runtime.stagekey import Record, extras, record, versions
-from mfc.runtime.store import Store
+from mfc.runtime.stagekey import Record, extras, record, show, versions
+from mfc.runtime.store import Store, store_folder
 from mfc.runtime.text.vocab import VOCAB
 from mfc.spec import Spec, SpecError
 from mfc.stages import Means
 
 if TYPE_CHECKING:
     from mfc.runtime.training.learner import Learner
+
+log = logging.getLogger(__name__)
 
 SAY_EVERY = 10
 """Seconds between two lines about a stage that takes long."""
@@ -68,6 +73,8 @@ class Driver:
     _measuring: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
     _stages: dict[str, ir.Stage] = field(default_factory=dict)
     _versions: Mapping[str, str] = field(default_factory=versions)
+    _recalls: bool = False
+    _gone: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._index = self._measuring.skipping((*WATCHING, *MEASURING))
@@ -87,6 +94,12 @@ class Driver:
 
     def look(self) -> Iterator[Status]:
         """Where each stage stands. Nothing is run but the listing of files."""
+        return self._walk(execute=False)
+
+    def recall(self) -> Iterator[Status]:
+        """Where each stage stands, as by `look`, also where the data is gone: what can't be read any more is taken as
+        the last run found it."""
+        self._recalls = True
         return self._walk(execute=False)
 
     def run(self) -> Iterator[Status]:
@@ -118,6 +131,39 @@ class Driver:
         for _ in self._data(execute=True):
             pass
 
+    def trained(self, train: str) -> tuple[ir.Stage, Path]:
+        """The stage and the folder of a training, or of one of its phases, that `targets` need. Nothing is run.
+
+        Raises RunError R0501 where the name means none, or several, and R0504 where its result is not in the store.
+        """
+        statuses = [*self.recall()]
+        trains = [s for s in statuses if s.stage.kind == "train"]
+        own = [s for s in trains if train in (s.stage.name, s.stage.recipe["train"])]
+        own = own or [s for s in trains if train == s.stage.recipe["train"].partition("(")[0]]
+        names = list(dict.fromkeys(s.stage.recipe["train"] for s in own))
+        if not own:
+            raise RunError("R0501", f"`{train}` is no training")
+        if len(names) > 1:
+            raise RunError("R0501", f"`{train}` is several trainings", help=f"there are {', '.join(names)}")
+        last = own[-1]
+        if last.state != "up to date" or last.folder is None:
+            raise self._not_trained(last.stage, statuses)
+        return last.stage, last.folder
+
+    def _not_trained(self, stage: ir.Stage, statuses: Sequence[Status]) -> RunError:
+        """The error for a training whose result is not there: what is not up to date, and what mends it."""
+        command = ["mfc", "run", self.spec.name, "--target", stage.recipe["train"]]
+        for name, value in self.spec.settings.items():
+            command += ["--set", f"{name}={value if isinstance(value, str) else show(value)}"]
+        if self.store.folder != store_folder(self.spec.path):
+            command += ["--store", os.path.relpath(self.store.folder)]
+        return RunError(
+            "R0504",
+            f"`{stage.name}` was not trained as the spec describes it now",
+            help=f"train it first: `{shlex.join(command)}`",
+            notes=[f"{s.stage.name}: {'; '.join(s.reasons)}" for s in statuses if s.state == "to run"],
+        )
+
     def _walk(self, execute: bool) -> Iterator[Status]:
         seen = set()
         for status in self._data(execute):
@@ -142,7 +188,7 @@ class Driver:
 
     def _step(self, stage: ir.Stage, execute: bool) -> Status:
         self._stages[stage.name] = stage
-        listing = stages.scan(stage, self.store.digests) if stage.kind == "files" else None
+        listing = self._listing(stage) if stage.kind == "files" else None
         if not all(name in self._digests for name in stage.inputs):
             return Status(
                 stage, "waiting", [f"for {name}" for name in stage.inputs if name not in self._digests]
@@ -152,7 +198,7 @@ class Driver:
         reasons: list[str] = []
         if artifact is None:
             reasons = self.store.reasons(self.name, made_of)
-            if not execute and listing is None:
+            if not execute and (listing is None or stage.name in self._gone):
                 return Status(stage, "to run", reasons, self.store.partial(stage.name, made_of.key))
             self.say(f"{stage.name}: {'; '.join(reasons)}")
             with self.store.writing(stage.name, made_of.key) as result:
@@ -170,6 +216,31 @@ class Driver:
             self.facts |= stages.facts(stage, artifact.folder)
         return Status(stage, "to run" if reasons else "up to date", reasons, artifact.folder)
 
+    def _listing(self, stage: ir.Stage) -> Listing:
+        """What a source holds. Raises RunError where it can't be read and nothing is known of it."""
+        try:
+            return stages.scan(stage, self.store.digests)
+        except RunError as error:
+            last = self.store.last(self.name, stage.name) if self._recalls else None
+            known = self.store.lookup(stage.name, last.key) if last is not None else None
+            if known is None and self._recalls:  # the spec was moved, but not its store
+                known = self.store.newest(stage.name)
+            if known is None:
+                raise
+            log.warning("%s is taken as the last run found it: %s", stage.name, error.message)
+            self._gone.add(stage.name)
+            return Listing.load(known.folder)
+
+    def _read_digest(self, stage: ir.Stage, written: str, path: str) -> str:
+        """The hash of a file that a recipe names. Raises RunError R0304 where it can't be read and is not known."""
+        try:
+            return _digest(path)
+        except RunError:
+            last = self.store.last(self.name, stage.name) if self._recalls else None
+            if last is None or f"file {written}" not in last.inputs:
+                raise
+            return last.inputs[f"file {written}"]
+
     def _record(self, stage: ir.Stage, observed: Mapping[str, str]) -> Record:
         """What a stage's key is made of: its inputs, the files it reads, and the code of each of its components."""
         inputs = {name: self._digests[name] for name in stage.inputs} | dict(observed)
@@ -178,7 +249,8 @@ class Driver:
             "tokens",
         ):  # depend on the items' content alone, not on their split and labels
             inputs |= {stage.inputs[0]: stages.content(self.folders[stage.inputs[0]])}
-        inputs |= {f"file {written}": _digest(path) for written, path in stage.placing["reads"].items()}
+        reads = stage.placing["reads"].items()
+        inputs |= {f"file {written}": self._read_digest(stage, written, path) for written, path in reads}
         targets = {node.target for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)}
         codes = {target: self._code([target], stage.measures) for target in targets}
         return record(stage, inputs, {**self._versions, **extras(stage)}, codes)

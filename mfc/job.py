@@ -280,6 +280,29 @@ class Job:
             raise RunError("R0501", f"the spec has no training `{name}`", help=help)
         return known[name]
 
+    def trained(
+        self,
+        train: str,
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        stream: TextIO | None = None,
+    ) -> Trained:
+        """The result of a training, or of one of its phases, out of the store. Nothing is run, and the data that it
+        was trained on may be gone by now.
+
+        Args:
+            device, workers, stream: as in `run`.
+
+        Raises:
+            RunError: R0501, there is no such training; R0504, it was not trained as the spec describes it now.
+        """
+        declared = train in self.spec.compiled.names()
+        target = train if declared else self._training(train)
+        driver = self._driver(Means(device, workers, stream=stream), [target])
+        stage, folder = driver.trained(train)
+        return Trained(stage, folder, driver.folders, driver.means)
+
     def activations(self, train: str, number: int = 1) -> Activations:
         """What `activation_stats` recorded in a training, also in one that was interrupted. `number` counts them, where
         a train has several; with phases, the last one that was begun.

@@ -112,6 +112,15 @@ class Store:
             os.utime(folder / MANIFEST)
         return Artifact(stage, key, folder, manifest["digest"], manifest["files"])
 
+    def newest(self, stage: str) -> Artifact | None:
+        """The result of a stage that was used last, of whatever key."""
+        try:
+            folders = _newest_first(self.folder / "artifacts" / file_name(stage), MANIFEST)
+        except OSError:
+            return None
+        found = (self.lookup(stage, folder.name) for folder in folders)
+        return next((artifact for artifact in found if artifact is not None), None)
+
     @contextlib.contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Writing]:
         """Runs a stage: its body writes files to `.folder`. With its end they are the stage's result.
