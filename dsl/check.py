@@ -6,7 +6,8 @@ found; whatever can be worked out with its arguments is checked again with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mfc.dsl.catalog import Catalog
@@ -16,6 +17,7 @@ from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.dims import Dim
 from mfc.dsl.elaborate import Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.params import check_settings
@@ -161,7 +163,9 @@ class _Checker:
             case BodyDecl(kind="train"):
                 self.train_of(instance, span)
             case BodyDecl(kind="evaluate") if instance not in self.checked.evaluations:
-                info = check_evaluation(self.evaluator, self.train_checker, instance, scope)
+                with self.evaluator.asking() as asked:
+                    info = check_evaluation(self.evaluator, self.train_checker, instance, scope)
+                info = replace(info, awaits=self.telling(instance, asked))
                 self.checked.evaluations[instance] = info
                 if info.data is not None:
                     self.data_of(info.data)
@@ -194,7 +198,10 @@ class _Checker:
     def data_of(self, instance: Instance) -> DataInfo:
         if instance not in self.checked.data:
             scope = Scope(instance.declared.module, dict(instance.args))
-            info = self.checked.data[instance] = check_data(self.evaluator, instance, scope)
+            with self.evaluator.asking() as asked:
+                info = check_data(self.evaluator, instance, scope)
+            self.checked.data[instance] = info  # so that two that ask for one another come to an end
+            self.checked.data[instance] = replace(info, awaits=self.telling(instance, asked))
             for part in info.tokenizer.fit_on if info.tokenizer is not None else ():
                 self.data_of(part.data)
         return self.checked.data[instance]
@@ -215,7 +222,9 @@ class _Checker:
             self.open.append(instance)
             self.evaluator.budget.enter(f"for the train `{instance.name}`", span)
             scope = Scope(instance.declared.module, dict(instance.args))
-            info = self.train_checker.check(instance, scope)
+            with self.evaluator.asking() as asked:
+                info = self.train_checker.check(instance, scope)
+            info = replace(info, awaits=self.telling(instance, asked))
             for name in ("weights", "callbacks", "loss"):
                 self.follow(info.fields[name], info.fields.span(name, span))
             self.evaluator.budget.leave()
@@ -228,3 +237,13 @@ class _Checker:
                 self.checked.models[named.declared] = info.model
             self.checked.trains[instance] = info
         return self.checked.trains[instance]
+
+    def telling(self, instance: Instance, asked: Iterable[Instance]) -> tuple[Instance, ...]:
+        """The data blocks that tell what an instance waits for: those that its body asked, and those that its
+        arguments are made of."""
+        given = (s.name for _, value in instance.args if isinstance(value, Dim) for s in value.symbols)
+        told = self.evaluator.told
+        blocks = dict.fromkeys([*asked, *(told[fact] for fact in given if fact in told)])
+        for data in blocks:
+            self.data_of(data)
+        return tuple(blocks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mfc.dsl import want as wanted
@@ -48,8 +49,9 @@ from mfc.dsl.values import History, Instance, Part, Uncalled, Weights
 class Names(ABC):
     """The state of an evaluation, and the values of names and attributes.
 
-    `facts` holds what is known of the data, such as `cifar.classes`. With `opening`, a param without a value is
-    no error: the spec is being looked at, not run.
+    `facts` holds what is known of the data, such as `cifar.classes`; `told` which data block tells each one that was
+    asked for and is not known. With `opening`, a param without a value is no error: the spec is being looked at, not
+    run.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Names(ABC):
         self.diagnostics = diagnostics
         self.budget = Budget()
         self.opening = opening
-        self._known: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self.told: dict[str, Instance] = {}
+        self._asked: dict[Instance, None] = {}
+        self._known: dict[tuple[int, tuple[str, ...]], tuple[Any, dict[Instance, None]]] = {}
         self._open: list[Declared] = []
         self._signatures: dict[str, Signature] = {}
 
@@ -79,6 +83,21 @@ class Names(ABC):
     @abstractmethod
     def value(self, expr: Expr, scope: Scope, want: Type, what: str) -> Any:
         """The value of an expression that must be of a type."""
+
+    @contextmanager
+    def asking(self) -> Iterator[dict[Instance, None]]:
+        """Gathers the data blocks of which facts are asked for within that are not known yet."""
+        around, self._asked = self._asked, {}
+        try:
+            yield self._asked
+        finally:
+            around |= self._asked
+            self._asked = around
+
+    def asked(self, fact: str, data: Instance) -> None:
+        """Notes that a fact about a data block is asked for that only its items tell."""
+        self.told[fact] = data
+        self._asked[data] = None
 
     def not_called(self, value: Uncalled, span: Span) -> None:
         self.diagnostics.add(
@@ -166,20 +185,26 @@ class Names(ABC):
                 return Unknown(ANY)
             self._open.append(declared)
             try:
-                scope = Scope(declared.module)
-                decl = declared.decl
-                if isinstance(decl, Param):
-                    self._known[key] = param_value(self, decl, scope)
-                elif isinstance(decl, LetStmt):
-                    self._known[key] = self.evaluate(decl.value, scope, want)
-                elif isinstance(decl, ValueDecl):
-                    self._known[key] = self.value(decl.value, scope, Kind("optimizer"), f"`{declared.name}`")
+                with self.asking() as asked:
+                    self._known[key] = self.worked_out(declared, want), asked
             except RecursionError:
-                self._known[key] = Unknown(ANY)  # so that one of a long chain reports it, not each
+                self._known[key] = Unknown(ANY), {}  # so that one of a long chain reports it, not each
                 raise
             finally:
                 self._open.pop()
-        return self._known[key]
+        value, asked = self._known[key]
+        self._asked |= asked
+        return value
+
+    def worked_out(self, declared: Declared, want: Type) -> Any:
+        """The value of a top-level `let`, a `param` or an optimizer."""
+        decl, scope = declared.decl, Scope(declared.module)
+        if isinstance(decl, Param):
+            return param_value(self, decl, scope)
+        if isinstance(decl, LetStmt):
+            return self.evaluate(decl.value, scope, want)
+        assert isinstance(decl, ValueDecl)
+        return self.value(decl.value, scope, Kind("optimizer"), f"`{declared.name}`")
 
     def cycle(self, declared: Declared, span: Span) -> None:
         start = next(i for i, d in enumerate(self._open) if d is declared)
@@ -208,7 +233,10 @@ class Names(ABC):
             return self.class_counts(value, expr.span)
         known = attributes(value, self.sizes)
         if expr.name.text in known:
-            return known[expr.name.text]
+            found = known[expr.name.text]
+            if isinstance(value, Instance) and isinstance(found, Dim):
+                self.asked(str(found), value)
+            return found
         self.diagnostics.add(
             "E0205",
             expr.name.span,
@@ -253,8 +281,10 @@ class Names(ABC):
                 help=f"write `{part.data.declared.name}.train.class_counts`",
             )
         fact = f"{part.data.name}.{part.part}.class_counts"
-        counts = self.facts.get(fact)
-        return Awaited(list_of(INT), fact) if counts is None else make_list(counts)
+        if (counts := self.facts.get(fact)) is not None:
+            return make_list(counts)
+        self.asked(fact, part.data)
+        return Awaited(list_of(INT), fact)
 
     def model_of(self, train: Instance) -> Any:
         """What a train trains: the value of its field `model`."""

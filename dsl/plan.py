@@ -174,18 +174,10 @@ class _Planner:
     def data(self, data: DataInfo) -> tuple[str, ...]:
         """Adds the stages of a data block: the files, the items, and the packed items where that is possible.
         Gives those that a training needs."""
-        if data.target not in RUNNABLE.get(data.input, ()):
-            raise NotRunnable(
-                f"data `{data.instance.name}`: {data.input or 'several inputs'} -> {data.target}"
-            )
+        items = self.items(data)
         self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
-        self.own(data.instance)
-        for other in ("input", "processors"):
-            if fields[other]:
-                raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
         source, where = _unplaced(fields["source"]), {"source": fields["source"]}
-        items = self.items(data)
         if data.tokenizer is not None:
             tokenizer = self.tokenizer(data.tokenizer)
             recipe = {"source": source, "tokenizer": _unfitted(data.tokenizer.component)}
@@ -209,6 +201,12 @@ class _Planner:
     def items(self, data: DataInfo) -> str:
         """Adds the stages that find a data block's items and their targets."""
         fields, name = data.fields, data.instance.name
+        if data.target not in RUNNABLE.get(data.input, ()):
+            raise NotRunnable(f"data `{name}`: {data.input or 'several inputs'} -> {data.target}")
+        self.own(data.instance)
+        for other in ("input", "processors"):
+            if fields[other]:
+                raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
         recipe, where = {"source": _unplaced(fields["source"])}, {"source": fields["source"]}
         if data.target == "mask":  # the masks' files are content of the items
             recipe["label"], where["label"] = _unplaced(fields["label"]), fields["label"]
@@ -296,6 +294,7 @@ class _Planner:
             "weights": [] if before else [self.weights(w) for w in _listed(fields["weights"])],
             "train": train.instance.name,
         }
+        holding = list(dict.fromkeys([*holding, *self.telling(train, data)]))
         if any(map(reads_data, recipe["weights"])):
             recipe["weights"] = [ir.Trained(self.init(recipe, placing, holding))]
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
@@ -332,7 +331,7 @@ class _Planner:
         }
         made = ("init", "train")
         held = (held for stage in trained for held in stage.inputs if self.stages[held].kind not in made)
-        inputs = list(dict.fromkeys([*recipe["trains"], *held]))
+        inputs = list(dict.fromkeys([*recipe["trains"], *held, *self.telling(evaluation)]))
         return self.stage("evaluation", name, recipe, {}, inputs, measures=True)
 
     def weights(self, value: Any) -> Any:
@@ -340,6 +339,12 @@ class _Planner:
         if isinstance(value, Weights):
             return ir.Trained(self.train(self.checked.trains[value.train])[-1], value.group)
         return value
+
+    def telling(self, *infos: TrainInfo | DataInfo | EvaluationInfo) -> list[str]:
+        """The stages that tell what a recipe still waits for. Once it is told, the number stands in the recipe, and
+        the stage that told it decides nothing more."""
+        blocks = dict.fromkeys(data for info in infos for data in info.awaits)
+        return [self.items(self.checked.data[data]) for data in blocks]
 
     def needs(self, weights: Iterable[Any]) -> list[str]:
         return [w.stage for w in weights if isinstance(w, ir.Trained)]

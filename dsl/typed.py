@@ -65,6 +65,8 @@ class DataInfo:
     """What each transform makes of an item, for hints."""
     values: int | Dim | None = None
     """How many numbers an item of the target `value` has, a symbol before the data was read."""
+    awaits: tuple[Instance, ...] = ()
+    """The data blocks that tell what its fields are."""
 
 
 @node
@@ -76,13 +78,15 @@ class PhaseInfo:
 
 @node
 class TrainInfo:
-    """A training recipe with its data and its model for that data."""
+    """A training recipe with its data and its model for that data. `awaits` are the data blocks that tell what its
+    fields and its model are."""
 
     instance: Instance
     fields: Fields
     data: DataInfo | None
     model: Elaborated | None
     phases: tuple[PhaseInfo, ...]
+    awaits: tuple[Instance, ...] = ()
 
 
 @node
@@ -95,6 +99,7 @@ class EvaluationInfo:
     together: bool
     data: Instance | None
     part: str
+    awaits: tuple[Instance, ...] = ()
 
 
 @dataclass

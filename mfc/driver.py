@@ -39,6 +39,9 @@ SAY_EVERY = 10
 BINDING = ("items", "tokenizer")
 """The kinds of stages that find out what later ones, and the spec, wait for."""
 
+FINDING = ("files", *BINDING)
+"""The kinds of stages that find out what the data is."""
+
 State: TypeAlias = Literal["up to date", "to run", "waiting"]
 
 
@@ -174,11 +177,14 @@ class Driver:
                 yield self._step(stage, execute)
 
     def _data(self, execute: bool) -> Iterator[Status]:
-        plan = self.plan()
-        for stage in plan:
-            if stage.kind in ("files", *BINDING):
+        seen: set[str] = set()
+        # what the data tells may decide that other data is needed
+        while finding := [s for s in self.plan() if s.kind in FINDING and s.name not in seen]:
+            for stage in finding:
+                seen.add(stage.name)
                 yield self._step(stage, execute)
-        if all(stage.name in self.folders for stage in plan if stage.kind in BINDING):
+            if not all(stage.name in self.folders for stage in finding):
+                return
             self.spec = self.spec.with_facts(self.facts)
             if not self.spec.ok:
                 raise SpecError(self.spec.diagnostics)

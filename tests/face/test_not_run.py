@@ -162,13 +162,20 @@ def test_data_blocks_of_one_name_in_two_files(folder: Path) -> None:
     assert "`digits` beside one of that name in another file" in fails_to_plan(folder, text)
 
 
+def test_classes_of_the_data_of_one_name_in_another_file(folder: Path) -> None:
+    (folder / "other.mfs").write_text(OTHER)
+    text = 'import "other.mfs" (net)\n' + DATA + FIT.replace("= 1", "= if digits.classes > 2 then 1 else 2")
+    assert "`digits` beside one of that name in another file" in fails_to_plan(folder, text)
+
+
 def test_an_imported_file_brings_only_what_is_named(folder: Path) -> None:
     (folder / "other.mfs").write_text(OTHER)
     plan = job(
         folder,
         'import "other.mfs" (net)\n' + DATA.replace("digits:", "mine:") + FIT.replace("digits", "mine"),
     ).plan()
-    assert [stage.name for stage in plan] == ["mine.files", "mine.items", "mine.packed", "fit"]
+    mine, asked = ["mine.files", "mine.items", "mine.packed"], ["digits.files", "digits.items"]
+    assert [stage.name for stage in plan] == [*mine, *asked, "fit"]
 
 
 def test_a_param_of_an_imported_file_is_its_own(folder: Path) -> None:
