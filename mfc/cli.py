@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mfc.dsl.params import Text
@@ -204,7 +203,7 @@ def _job(given: argparse.Namespace) -> Job:
     if not spec.ok:
         raise SpecError(spec.diagnostics)
     _report(spec.diagnostics, sys.stderr)
-    return Job(spec, Path(given.store).absolute() if given.store else None)
+    return Job(spec, given.store)
 
 
 def _report(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:

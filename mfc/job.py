@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from mfc import stages, texts
 from mfc.driver import Driver, Status
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
     from mfc.runtime.training.predict import Prediction
 
+
+Folder: TypeAlias = "str | os.PathLike[str]"
 
 TEXT_LENGTH = 72
 """Tokens of the text whose way through a model is shown."""
@@ -169,27 +172,24 @@ class Run(Mapping[str, Trained]):
 
 @dataclass(frozen=True)
 class Job:
-    """A compiled spec. `store` is the folder that holds results; `.mfc` beside the spec by default."""
+    """A compiled spec. Results are in `folder`; by default in the folder MFC_STORE, or in `.mfc` beside the spec. What
+    looks at results or makes some can be given another one, its `store`."""
 
     spec: Spec
-    store_folder: Path | None = None
+    folder: Folder | None = None
 
-    @property
-    def store(self) -> Store:
-        return Store(self.store_folder or store_folder(self.spec.path))
-
-    def plan(self, targets: Sequence[str] = ()) -> ir.Plan:
+    def plan(self, targets: Sequence[str] = (), *, store: Folder | None = None) -> ir.Plan:
         """The stages, with placeholders for what only the data tells."""
-        return self._driver(Means(), targets).plan()
+        return self._driver(Means(), targets, store).plan()
 
-    def status(self, targets: Sequence[str] = ()) -> list[Status]:
+    def status(self, targets: Sequence[str] = (), *, store: Folder | None = None) -> list[Status]:
         """Where each stage stands and why. Files are listed; nothing else is run.
 
         Raises:
             RunError: the data can't be read.
             SpecError: the data is not what the spec takes it for.
         """
-        return list(self._driver(Means(), targets).look())
+        return list(self._driver(Means(), targets, store).look())
 
     def run(
         self,
@@ -197,6 +197,7 @@ class Job:
         *,
         device: str = "auto",
         workers: int | None = None,
+        store: Folder | None = None,
         progress: bool = True,
         stream: TextIO | None = None,
         say: Callable[[str], None] = lambda line: None,
@@ -207,6 +208,7 @@ class Job:
             targets: names of declarations, with what they need; all trainings and evaluations if there are none.
             device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
             workers: processes that load items; as the spec says by default.
+            store: the folder that results are kept in.
             progress: whether to show a bar, or lines where there is no terminal.
             stream: where progress and notes go, standard error by default.
             say: gets a line for each stage that runs, with the reasons.
@@ -217,7 +219,7 @@ class Job:
             RunInterrupted: Ctrl-C; the next run goes on from there.
         """
         means = Means(device, workers, progress, stream)
-        driver = self._driver(means, targets, say)
+        driver = self._driver(means, targets, store, say)
         statuses = list(driver.run())
         trains, evaluations = {}, {}
         for status in statuses:
@@ -241,6 +243,7 @@ class Job:
         steps: int = 100,
         device: str = "auto",
         workers: int | None = None,
+        store: Folder | None = None,
         progress: bool = True,
         stream: TextIO | None = None,
         say: Callable[[str], None] = lambda line: None,
@@ -252,12 +255,13 @@ class Job:
 
         Args:
             train: the name of a training, or of a phase, such as `fit.head`.
-            device, workers, progress, stream, say: as in `run`.
+            device, workers, store, progress, stream, say: as in `run`.
 
         Raises:
             RunError: R0501 for what is no training, R0230 to R0233 where no rate can be found, and what `run` raises.
         """
-        driver = self._driver(Means(device, workers, progress, stream), [self._training(train)], say)
+        means = Means(device, workers, progress, stream)
+        driver = self._driver(means, [self._training(train)], store, say)
         return find_rate(driver.before(train), driver.folders, driver.means, start, end, steps)
 
     def _training(self, name: str) -> str:
@@ -286,24 +290,25 @@ class Job:
         *,
         device: str = "auto",
         workers: int | None = None,
+        store: Folder | None = None,
         stream: TextIO | None = None,
     ) -> Trained:
         """The result of a training, or of one of its phases, out of the store. Nothing is run, and the data that it
         was trained on may be gone by now.
 
         Args:
-            device, workers, stream: as in `run`.
+            device, workers, store, stream: as in `run`.
 
         Raises:
             RunError: R0501, there is no such training; R0504, it was not trained as the spec describes it now.
         """
         declared = train in self.spec.compiled.names()
         target = train if declared else self._training(train)
-        driver = self._driver(Means(device, workers, stream=stream), [target])
+        driver = self._driver(Means(device, workers, stream=stream), [target], store)
         stage, folder = driver.trained(train)
         return Trained(stage, folder, driver.folders, driver.means)
 
-    def activations(self, train: str, number: int = 1) -> Activations:
+    def activations(self, train: str, number: int = 1, *, store: Folder | None = None) -> Activations:
         """What `activation_stats` recorded in a training, also in one that was interrupted. `number` counts them, where
         a train has several; with phases, the last one that was begun.
 
@@ -313,7 +318,7 @@ class Job:
         from mfc.runtime.training.activations import read_activations
 
         declared = train in self.spec.compiled.names()
-        statuses = self._driver(Means(), [train if declared else self._training(train)]).look()
+        statuses = self._driver(Means(), [train if declared else self._training(train)], store).look()
         own = [s for s in statuses if train in (s.stage.name, s.stage.recipe.get("train"))]
         if not own:
             raise RunError("R0501", f"`{train}` is no train", help="activations are those of a training")
@@ -323,7 +328,9 @@ class Job:
             raise RunError("R0245", message, help="run it first: `mfc run`")
         return read_activations(folders[-1], number)
 
-    def build(self, name: str, *, device: str = "cpu") -> DataLoaders | TextLoaders | nn.Module:
+    def build(
+        self, name: str, *, device: str = "cpu", store: Folder | None = None
+    ) -> DataLoaders | TextLoaders | nn.Module:
         """A data block's loaders, or a model for its train's data with fresh weights, drawn with the seed 42.
 
         Raises:
@@ -331,7 +338,7 @@ class Job:
         """
         from mfc.runtime.training.device import choose_device
 
-        driver = self._driver(Means(device, progress=False), ())
+        driver = self._driver(Means(device, progress=False), (), store)
         checked = self.spec.compiled.checked
         if any(i.name == name for i in checked.runnable() if i in checked.data):
             driver.targets = [name]
@@ -341,9 +348,9 @@ class Job:
             return stages.data_loaders(loading, placing, driver.folders, 42, name, choose_device(device))
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
-        return stages.module(self._model(name)[0], [], 42, name).to(choose_device(device))
+        return stages.module(self._model(name, store)[0], [], 42, name).to(choose_device(device))
 
-    def layers(self, name: str) -> list[LayerRow]:
+    def layers(self, name: str, *, store: Folder | None = None) -> list[LayerRow]:
         """The layers of a model in the order in which they run, with the shapes that they give for one item.
 
         Raises KeyError where there is no model of that name.
@@ -352,24 +359,28 @@ class Job:
 
         from mfc.runtime.layer_table import layer_table
 
-        stack, into = self._model(name)
+        stack, into = self._model(name, store)
         sizes = tuple(size for size in into[1:] if isinstance(size, int))
         if len(sizes) < len(into) - 1:  # texts, which have no length of their own
             return layer_table(stack, (1, TEXT_LENGTH), torch.int64)
         return layer_table(stack, (1, *sizes))
 
-    def _model(self, name: str) -> tuple[ir.Stack, Shape]:
+    def _model(self, name: str, store: Folder | None) -> tuple[ir.Stack, Shape]:
         """A model with what the data tells put in, and the shape that goes in."""
         checked = self.spec.compiled.checked
         known = checked.runnable()
         uses = [i.name for i in known if i in checked.trains and _trains(checked.trains[i], name)]
-        driver = self._driver(Means(), uses or [i.name for i in known if i in checked.data])
+        driver = self._driver(Means(), uses or [i.name for i in known if i in checked.data], store)
         if driver.targets:
             driver.bind()
         return driver.spec.compiled.model(name)
 
     def _driver(
-        self, means: Means, targets: Sequence[str], say: Callable[[str], None] = lambda line: None
+        self,
+        means: Means,
+        targets: Sequence[str],
+        store: Folder | None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> Driver:
         known = self.spec.compiled.names()
         for target in targets:
@@ -381,7 +392,8 @@ class Job:
                     else f"the spec declares no `{target}`"
                 )
                 raise RunError("R0501", what, help=f"there are {', '.join(known)}" if known else None)
-        return Driver(self.spec, self.store, means, targets, say)
+        folder = store_folder(self.spec.path, store if store is not None else self.folder)
+        return Driver(self.spec, Store(folder), means, targets, say)
 
 
 def _trains(train: TrainInfo, model: str) -> bool:

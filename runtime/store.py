@@ -39,9 +39,10 @@ KEEP_WORK = 2
 MANIFEST = "artifact.json"
 
 
-def store_folder(spec: str | os.PathLike[str]) -> Path:
-    """Where the store of a spec is: the folder MFC_STORE if set, else `.mfc` beside the spec."""
-    if folder := os.environ.get("MFC_STORE"):
+def store_folder(spec: str | os.PathLike[str], chosen: str | os.PathLike[str] | None = None) -> Path:
+    """Where the store of a spec is: the folder that was chosen, else the folder MFC_STORE if set, else `.mfc` beside
+    the spec."""
+    if folder := chosen if chosen is not None else os.environ.get("MFC_STORE"):
         return Path(folder).expanduser().absolute()
     return Path(spec).absolute().parent / ".mfc"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import mfc
+from mfc import cli
 from mfc.dsl import elaborate, parse, resolve, scan, scope
 from mfc.dsl.render import render
 
@@ -90,6 +92,25 @@ def test_the_limits_are_those_of_the_compiler() -> None:
     ]  # fmt: skip
     section = (ROOT / "docs/language.md").read_text().partition("| what | at most |")[2].partition("\n\n")[0]
     assert re.findall(r"\| ([\d,]+) \|$", section, re.MULTILINE) == [f"{limit:,}" for limit in limits]
+
+
+def test_the_options_are_those_of_the_command_line() -> None:
+    (commands,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    real = {
+        (option, name)
+        for name, command in commands.choices.items()
+        for action in command._actions
+        for option in action.option_strings
+        if option not in ("-h", "--help", "--debug")
+    }
+    rows = re.findall(r"^\| (`--.*?) \| `(.*?)` \|", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
+    told = {
+        (option, name)
+        for options, names in rows
+        for option in re.findall(r"--[\w-]+", options)
+        for name in names.split()
+    }
+    assert told == real
 
 
 def anchor(heading: str) -> str:

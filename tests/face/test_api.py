@@ -176,6 +176,23 @@ def test_run_and_what_it_leaves(folder: Path) -> None:
     assert again["fit"].learner.history == fit.history
 
 
+def test_results_are_kept_where_it_is_said(folder: Path) -> None:
+    job = mfc.compile(mfc.load("spec.mfs"))
+    job.run(["digits"], store="elsewhere", progress=False)
+    assert not (folder / ".mfc").exists()
+    assert {status.state for status in job.status(["digits"], store=folder / "elsewhere")} == {"up to date"}
+    assert {status.state for status in job.status(["digits"])} != {"up to date"}
+    job.build("digits", store="built")
+    job.layers("net", store="shown")
+    job.lr_find("fit", store="swept", steps=30, progress=False)
+    with pytest.raises(mfc.RunError, match="was not trained"):
+        job.activations("fit", store="elsewhere")
+    assert all((folder / name / "artifacts").is_dir() for name in ("built", "shown", "swept"))
+    assert job.plan(store="nowhere") == job.plan() and not (folder / "nowhere").exists()
+    with pytest.raises(mfc.RunError, match="R0504"):
+        job.trained("fit", store="elsewhere")
+
+
 def test_predict_prepares_a_file_as_in_training(folder: Path) -> None:
     run = mfc.run("spec.mfs")
     learner = run["fit"].learner

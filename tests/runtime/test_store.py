@@ -155,6 +155,7 @@ def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert store_folder(tmp_path / "a.mfs") == tmp_path / ".mfc"
     monkeypatch.setenv("MFC_STORE", str(tmp_path / "results"))
     assert store_folder("/somewhere/a.mfs") == tmp_path / "results"
+    assert store_folder("/somewhere/a.mfs", "~/kept") == Path.home() / "kept"
 
 
 # ── how much is kept ────────────────────────────────────────────────────────────────────────────────────
