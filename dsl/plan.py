@@ -295,10 +295,11 @@ class _Planner:
             "train": train.instance.name,
         }
         holding = list(dict.fromkeys([*holding, *self.telling(train, data)]))
-        if any(map(reads_data, recipe["weights"])):
+        weights = recipe["weights"]
+        if any(map(reads_data, weights)):
             recipe["weights"] = [ir.Trained(self.init(recipe, placing, holding))]
         inputs = [*before, *holding, *self.needs(recipe["weights"])]
-        placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"]}
+        placing = {"data": placing, "callbacks": observing, "metrics": fields["metrics"], "weights": weights}
         return self.stage("train", name, recipe, placing, inputs, measures=any(map(follows, deciding)))
 
     def init(self, training: Mapping[str, Any], placing: Mapping[str, Any], holding: Sequence[str]) -> str:

@@ -187,7 +187,7 @@ def run_train(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> Lear
 
     parts = training(stage, inputs, means)
     before = phase_before(stage)
-    if not before and normalised_anew(stage.recipe):
+    if not before and normalised_anew(stage):
         parts["callbacks"].append(StatisticsCheck())
     parts |= {"folder": out, "previous": inputs[before] if before else None}
     learner = train_stage(**parts, progress=means.progress, stream=means.stream)

@@ -134,3 +134,15 @@ def test_nothing_is_said_of_statistics_that_are_near_enough(tmp_path: Path, tran
     spec.write_text(STATISTICS.replace("NORMALIZE", transform))
     mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
     assert warnings(said) == []
+
+
+@pytest.mark.parametrize(("weights", "told"), [("[fit.body, lsuv()]", False), ("[kaiming(), lsuv()]", True)])
+def test_first_weights_that_take_data_are_those_that_stand_before_them(
+    tmp_path: Path, weights: str, told: bool
+) -> None:
+    """A stage of its own gives both, and only one of them knows the statistics of another training."""
+    spec, said = tmp_path / "pictures.mfs", io.StringIO()
+    text = STATISTICS.replace("NORMALIZE", "normalize([[0.9], [0.2]])")
+    spec.write_text(text.replace("weights = fit.body", f"weights = {weights}"))
+    mfc.compile(mfc.load(spec)).run(progress=False, stream=said)
+    assert [line.partition(":")[0] for line in warnings(said)] == ["fit", *(["again"] if told else [])]

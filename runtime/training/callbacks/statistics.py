@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
 from mfc.dsl import ir
@@ -40,14 +37,11 @@ class StatisticsCheck(Callback):
         )
 
 
-def normalised_anew(recipe: Mapping[str, Any]) -> bool:
+def normalised_anew(stage: ir.Stage) -> bool:
     """Whether a training's images are normalised for a model that starts fresh: for one that was trained before, the
     statistics of that training are the right ones, whatever the images are."""
-    calls = [node for node in ir.walk(recipe) if isinstance(node, ir.Call)]
-    own = f"{recipe['train']}."  # a stage that only initialises this model
-    trained = any(
-        isinstance(node, ir.File) or (isinstance(node, ir.Trained) and not node.stage.startswith(own))
-        for node in ir.walk(recipe["weights"])
-    )
+    calls = [node for node in ir.walk(stage.recipe) if isinstance(node, ir.Call)]
+    # as the spec has them: in the recipe a stage that only initialises this model may stand for all
+    trained = any(isinstance(node, ir.File | ir.Trained) for node in ir.walk(stage.placing["weights"]))
     trained |= any(call.args.get("pretrained") for call in calls)
     return not trained and any(call.kind == "batch_transform" and call.name == "normalize" for call in calls)
