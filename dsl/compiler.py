@@ -11,6 +11,8 @@ from mfc.dsl import ir
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.check import check
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.instances import instance_name
 from mfc.dsl.plan import CodeHash, loading, placed, plan
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
@@ -25,6 +27,9 @@ class Compiled:
     program: Program
     checked: Checked
     diagnostics: Sequence[Diagnostic]
+    catalog: Catalog
+    settings: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -44,6 +49,14 @@ class Compiled:
     def names(self) -> list[str]:
         """What can be a target of a run: instances, and declarations for all of theirs."""
         return list(dict.fromkeys(n for i in self.checked.runnable() for n in (i.name, i.declared.name)))
+
+    def named(self, written: str) -> str:
+        """The name of an instance, or of a phase of one, that is written as a call of the spec's language: `fit( 1 )` is
+        `fit(seed=1)`. All else is given back as it is."""
+        if written in self.names():
+            return written
+        evaluator = Evaluator(self.program, self.catalog, self.settings, self.facts, Diagnostics())
+        return instance_name(evaluator, written)
 
     def loading(self, data: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """How batches of a data block are drawn: what decides them, and what only places them."""
@@ -75,4 +88,4 @@ def compile(
     diagnostics = Diagnostics()
     program = resolve(source, path, files, catalog, diagnostics)
     checked = check(program, catalog, settings, facts, diagnostics, opening)
-    return Compiled(program, checked, tuple(diagnostics))
+    return Compiled(program, checked, tuple(diagnostics), catalog, settings, facts)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, TypeVar
 
 from mfc import stages, texts
 from mfc.driver import Driver, Status
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
     from mfc.runtime.training.predict import Prediction
 
+
+R = TypeVar("R")
 
 Folder: TypeAlias = "str | os.PathLike[str]"
 
@@ -143,6 +146,19 @@ class Evaluation:
     each: Mapping[str, Mapping[str, float]] = field(repr=False)
 
 
+class ByName(dict[str, R]):
+    """Results by the names of what was run, however a call is spelt."""
+
+    def __init__(self, named: Callable[[str], str]) -> None:
+        super().__init__()
+        self.named = named
+
+    def __missing__(self, name: str) -> R:
+        if (known := self.named(name)) in self:
+            return self[known]
+        raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Run(Mapping[str, Trained]):
     """What a run left: the result of each train by its name, those of evaluations by theirs, and the status of each
@@ -153,7 +169,7 @@ class Run(Mapping[str, Trained]):
     statuses: Sequence[Status]
 
     def __getitem__(self, name: str) -> Trained:
-        if name in self.trains:
+        with suppress(KeyError):
             return self.trains[name]
         more = "; evaluations are in `evaluations`" if name in self.evaluations else ""
         raise KeyError(f"nothing was trained under the name {name}: there are {', '.join(self.trains)}{more}")
@@ -221,7 +237,8 @@ class Job:
         means = Means(device, workers, progress, stream)
         driver = self._driver(means, targets, store, say)
         statuses = list(driver.run())
-        trains, evaluations = {}, {}
+        trains: ByName[Trained] = ByName(self.spec.compiled.named)
+        evaluations: ByName[Evaluation] = ByName(self.spec.compiled.named)
         for status in statuses:
             if status.stage.kind == "evaluation":
                 folder = driver.folders[status.stage.name]
@@ -260,7 +277,7 @@ class Job:
         Raises:
             RunError: R0501 for what is no training, R0230 to R0233 where no rate can be found, and what `run` raises.
         """
-        means = Means(device, workers, progress, stream)
+        means, train = Means(device, workers, progress, stream), self.spec.compiled.named(train)
         driver = self._driver(means, [self._training(train)], store, say)
         return find_rate(driver.before(train), driver.folders, driver.means, start, end, steps)
 
@@ -302,6 +319,7 @@ class Job:
         Raises:
             RunError: R0501, there is no such training; R0504, it was not trained as the spec describes it now.
         """
+        train = self.spec.compiled.named(train)
         declared = train in self.spec.compiled.names()
         target = train if declared else self._training(train)
         driver = self._driver(Means(device, workers, stream=stream), [target], store)
@@ -317,6 +335,7 @@ class Job:
         """
         from mfc.runtime.training.activations import read_activations
 
+        train = self.spec.compiled.named(train)
         declared = train in self.spec.compiled.names()
         statuses = self._driver(Means(), [train if declared else self._training(train)], store).look()
         own = [s for s in statuses if train in (s.stage.name, s.stage.recipe.get("train"))]
@@ -339,7 +358,7 @@ class Job:
         from mfc.runtime.training.device import choose_device
 
         driver = self._driver(Means(device, progress=False), (), store)
-        checked = self.spec.compiled.checked
+        checked, name = self.spec.compiled.checked, self.spec.compiled.named(name)
         if any(i.name == name for i in checked.runnable() if i in checked.data):
             driver.targets = [name]
             for _ in driver.run():
@@ -383,6 +402,7 @@ class Job:
         say: Callable[[str], None] = lambda line: None,
     ) -> Driver:
         known = self.spec.compiled.names()
+        targets = [self.spec.compiled.named(target) for target in targets]
         for target in targets:
             if target not in known:
                 declared = target in self.spec.compiled.program.entry.names

@@ -161,7 +161,7 @@ def show_declaration(job: Job, name: str) -> str:
     Raises:
         RunError: R0501, nothing of that name can be shown; or the data can't be read.
     """
-    checked = job.spec.compiled.checked
+    checked, name = job.spec.compiled.checked, job.spec.compiled.named(name)
     known = checked.runnable()
     if any(instance.name == name for instance in known if instance in checked.data):
         return show_data(job, name)

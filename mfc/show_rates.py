@@ -30,7 +30,7 @@ def plot_courses_of(job: Job, name: str, path: str) -> None:
     """
     from mfc.plots import plot_courses
 
-    checked = job.spec.compiled.checked
+    checked, name = job.spec.compiled.checked, job.spec.compiled.named(name)
     trains = [instance.name for instance in checked.runnable() if instance in checked.trains]
     found = courses(phases := phases_of(job, name)) if name in trains else []
     if not found:
