@@ -33,6 +33,7 @@ def check_optimizer(evaluator: Evaluator, value: Any) -> None:
         return
     for wrapped in _components(value.args, ("optimizer",)):
         check_optimizer(evaluator, wrapped)
+        _check_wrapped(evaluator, value, wrapped)
     takes = {name: p for name in ("stats", "steppers") if (p := value.args.get(name)) is not None}
     if "steppers" not in takes or not all(isinstance(parts, list) for parts in takes.values()):
         return
@@ -51,6 +52,28 @@ def check_optimizer(evaluator: Evaluator, value: Any) -> None:
     parts = [*first, *stats, *(part for part in steppers if not part.info.facts["changes_grad"])]
     _check_state(evaluator, parts)
     _check_hyperparameters(evaluator, parts)
+
+
+def _check_wrapped(evaluator: Evaluator, around: ComponentValue, wrapped: ComponentValue) -> None:
+    """What an optimizer keeps is not kept by the one that it stands around, or by a stat of that."""
+    for state in around.info.facts["keeps"]:
+        keeper = _keeper(state, wrapped)
+        if keeper is not None and keeper.span != around.span:  # one that is defined by itself is told as that
+            evaluator.diagnostics.add(
+                "E0516",
+                keeper.span,
+                f"`{around.info.name}` keeps `{state}`, and `{keeper.info.name}` within it does too",
+                "keeps it too",
+                help="leave one of them out",
+            )
+
+
+def _keeper(state: str, value: ComponentValue) -> ComponentValue | None:
+    """The optimizer or stat that keeps a state: this one, or the first one within it."""
+    if state in value.info.facts.get("keeps", ()):
+        return value
+    within = (_keeper(state, part) for part in _components(value.args, ("optimizer", *PARTS)))
+    return next((found for found in within if found is not None), None)
 
 
 def _check_state(evaluator: Evaluator, parts: list[ComponentValue]) -> None:

@@ -1,4 +1,5 @@
-"""Checks callbacks against each other and against the data: one that stands twice, one that would do nothing."""
+"""Checks callbacks against each other and against the data: one that stands twice, two of which one can't act, one that
+would do nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from mfc.dsl.values import ComponentValue
 def check_together(diagnostics: Diagnostics, fields: Iterable[Fields], data: DataInfo, owner: Span) -> None:
     """Checks the callbacks of one part of a training: those of `fields`, the train's and the phase's."""
     first: dict[str, Span] = {}
-    for value, span in _callbacks(fields, owner):
+    callbacks = list(_callbacks(fields, owner))
+    for value, span in callbacks:
+        _check_excluded(diagnostics, value, span, callbacks)
         info = value.info
         if info.facts["once"] and info.target in first:
             diagnostics.add(
@@ -33,6 +36,21 @@ def check_together(diagnostics: Diagnostics, fields: Iterable[Fields], data: Dat
                 help="leave it out",
             )
         first.setdefault(info.target, span)
+
+
+def _check_excluded(
+    diagnostics: Diagnostics, value: ComponentValue, span: Span, callbacks: list[tuple[ComponentValue, Span]]
+) -> None:
+    for other, at in callbacks:
+        if other.info.name in value.info.facts["excludes"]:
+            diagnostics.add(
+                "E0527",
+                span,
+                f"`{value.info.name}` can't act beside `{other.info.name}`",
+                "can't act here",
+                labels=((at, "because of this one"),),
+                help="leave one of them out",
+            )
 
 
 def _callbacks(fields: Iterable[Fields], owner: Span) -> Iterator[tuple[ComponentValue, Span]]:

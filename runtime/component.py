@@ -219,11 +219,14 @@ def initializer(
 @overload
 def optimizer(component: T) -> T: ...
 @overload
-def optimizer(*, unless_zero: tuple[str, ...]) -> Callable[[T], T]: ...
-def optimizer(component: Any = None, *, unless_zero: tuple[str, ...] = ()) -> Any:
+def optimizer(*, unless_zero: tuple[str, ...] = (), keeps: tuple[str, ...] = ()) -> Callable[[T], T]: ...
+def optimizer(
+    component: Any = None, *, unless_zero: tuple[str, ...] = (), keeps: tuple[str, ...] = ()
+) -> Any:
     """An optimizer; its numeric arguments are the hyperparameters that schedules may drive. Those of `unless_zero` are
-    there only where they are not 0."""
-    mark = _marks("optimizer", unless_zero=unless_zero)
+    there only where they are not 0. `keeps` are names of state that no optimizer which it stands around, or that stands
+    around it, may keep as well."""
+    mark = _marks("optimizer", unless_zero=unless_zero, keeps=keeps)
     return mark if component is None else mark(component)
 
 
@@ -255,11 +258,12 @@ def callback(
     targets: tuple[str, ...] = (),
     monitors: bool = False,
     hooks: bool = False,
+    excludes: tuple[str, ...] = (),
 ) -> Callable[[T], T]:
     """A callback. One that only `observes` (progress, logs) is no part of a stage's key. One that acts `once` would
     undo or repeat itself beside another one: a training takes one of it. One that acts on some types of `inputs` only
-    names them. One that `mixes` items of a batch names the types of inputs that it can mix, and of `targets`: it needs
-    a loss that is `per_item`.
+    names them. One that `excludes` others, by their names, can't act beside them. One that `mixes` items of a batch
+    names the types of inputs that it can mix, and of `targets`: it needs a loss that is `per_item`.
 
     Of one that `monitors`, the argument `monitor` names a column of the history, and `mode` (`"min"`, `"max"` or
     None) says which values are better: what None stands for is filled in from the metric. Of one that `hooks`, the
@@ -267,7 +271,7 @@ def callback(
     """
     return _marks(
         "callback", observes=observes, once=once, inputs=inputs, mixes=mixes, targets=targets, monitors=monitors,
-        hooks=hooks,
+        hooks=hooks, excludes=excludes,
     )  # fmt: skip
 
 

@@ -178,7 +178,7 @@ def larc(
     return Composition(parts, lr, wd_bn_bias)
 
 
-@optimizer
+@optimizer(keeps=("slow",))
 def lookahead(
     optimizer: Optimizer, k: Annotated[int, Range(1)] = 6, alpha: Annotated[float, Range(0, 1)] = 0.5
 ) -> Composition:
@@ -192,7 +192,7 @@ def lookahead(
     return Composition(parts, inner.lr, inner.wd_bn_bias)
 
 
-@optimizer
+@optimizer(keeps=("slow",))
 def ranger(
     lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
     mom: Annotated[float, Range(0, below=1)] = 0.95,

@@ -560,6 +560,15 @@ def test_two_lookaheads_have_one_state():
     assert slow_weights().keeps == ("slow",)
 
 
+def test_the_checker_knows_what_a_lookahead_can_stand_around():
+    found = [info for info in builtin_catalog() if info.kind == "optimizer" and info.name != "stateful"]
+    assert len(found) == 10
+    for info in found:
+        inner = lookahead(sgd()) if info.name == "lookahead" else getattr(optimizers, info.name)()
+        kept = {state for part in inner.parts for state in part.keeps}
+        assert set(info.facts["keeps"]) == kept & {"slow"}, info.name
+
+
 @pytest.mark.parametrize("module", [optimizers, stats, steppers], ids=["optimizers", "stats", "steppers"])
 def test_the_hyperparameters_are_those_that_the_checker_knows(module):
     checked = 0

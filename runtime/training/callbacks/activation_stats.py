@@ -56,7 +56,7 @@ class Sample:
     backward: dict[str, list[Measured]] = field(default_factory=lambda: defaultdict(list))
 
 
-@callback(observes=True, hooks=True)
+@callback(observes=True, hooks=True, excludes=("compile",))
 class activation_stats(Callback):
     """Records mean, standard deviation, share near zero and histogram of layers' outputs, and of their gradients.
 
