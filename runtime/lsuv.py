@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from mfc.runtime.layers.activation import GeneralRelu
 from mfc.runtime.modes import reset_state
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.freezing import NORMS
+from mfc.runtime.training.hooks import Hooks
 
 LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -204,28 +205,25 @@ class _Runs:
 
     def order(self) -> list[Measured]:
         """The layers that a run uses, in order, each with the norm or activation that takes what it gives."""
-        paths: dict[nn.Module, str] = {
-            module: path for path, module in self.model.named_modules() if isinstance(module, LAYERS)
+        modules = dict(self.model.named_modules())
+        scaled = {path: module for path, module in modules.items() if isinstance(module, LAYERS)}
+        others = {
+            path: module for path, module in modules.items() if isinstance(module, (*NORMS, *ACTIVATIONS))
         }
-        used: dict[nn.Module, Measured] = {}
+        used: dict[str, Measured] = {}
         gave: dict[int, tuple[Measured, ref[torch.Tensor]]] = {}
 
-        def of_layer(module: nn.Module, inputs: tuple[Any, ...], out: torch.Tensor) -> None:
-            if module not in used:
-                used[module] = Measured(paths[module], module)
-                gave[id(out)] = used[module], ref(out)
+        def of_layer(path: str, out: torch.Tensor) -> None:
+            if path not in used:
+                used[path] = Measured(path, scaled[path])
+                gave[id(out)] = used[path], ref(out)
 
-        def of_other(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            layer, out = gave.get(id(inputs[0]), (None, None)) if inputs else (None, None)
-            if layer is not None and out is not None and out() is inputs[0] and layer.follows is None:
-                layer.follows = module
+        def of_other(path: str, into: torch.Tensor) -> None:
+            layer, out = gave.get(id(into), (None, None))
+            if layer is not None and out is not None and out() is into and layer.follows is None:
+                layer.follows = others[path]
 
-        with ExitStack() as hooks:
-            for module in self.model.modules():
-                if module in paths:
-                    hooks.callback(module.register_forward_hook(of_layer).remove)
-                elif isinstance(module, (*NORMS, *ACTIVATIONS)):
-                    hooks.callback(module.register_forward_pre_hook(of_other).remove)
+        with Hooks(scaled, forward=of_layer), Hooks(others, inputs=of_other):
             self._run(0)
         return list(used.values())
 
@@ -254,35 +252,39 @@ class _Runs:
 def _hooked(layers: Mapping[Measured, Moments], stop: bool) -> Iterator[None]:
     """Each layer's first output, or what its activation makes of it, is added to its moments."""
     waiting: dict[int, tuple[Measured, torch.Tensor]] = {}
-    seen: set[Measured] = set()
+    entered: dict[str, Measured] = {}
+    seen: set[str] = set()
+    measured = {layer.path: layer for layer in layers}
+    activations = {layer.activation for layer in layers if layer.activation is not None}
 
     def note(layer: Measured, out: torch.Tensor) -> None:
         layers[layer].add(out)
         if stop:
             raise _Reached
 
-    def watch(layer: Measured) -> Any:
-        def of_layer(module: nn.Module, inputs: tuple[Any, ...], out: torch.Tensor) -> None:
-            if layer in seen:
-                return
-            seen.add(layer)
-            if layer.activation is None:
-                note(layer, out)
-            else:
-                waiting[id(out)] = layer, out  # held, so that no other tensor gets its id
+    def of_layer(path: str, out: torch.Tensor) -> None:
+        if path in seen:
+            return
+        seen.add(path)
+        if measured[path].activation is None:
+            note(measured[path], out)
+        else:
+            waiting[id(out)] = measured[path], out  # held, so that no other tensor gets its id
 
-        return of_layer
-
-    def of_activation(module: nn.Module, inputs: tuple[Any, ...], out: torch.Tensor) -> None:
-        layer, _ = waiting.pop(id(inputs[0]), (None, None)) if inputs else (None, None)
+    def into_activation(name: str, into: torch.Tensor) -> None:
+        layer, _ = waiting.pop(id(into), (None, None))
         if layer is not None:
+            entered[name] = layer
+
+    def of_activation(name: str, out: torch.Tensor) -> None:
+        if (layer := entered.pop(name, None)) is not None:
             note(layer, out)
 
-    with ExitStack() as hooks:
-        for layer in layers:
-            hooks.callback(layer.module.register_forward_hook(watch(layer)).remove)
-        for activation in {layer.activation for layer in layers if layer.activation is not None}:
-            hooks.callback(activation.register_forward_hook(of_activation).remove)
+    named = {str(number): activation for number, activation in enumerate(activations)}
+    with (
+        Hooks({path: layer.module for path, layer in measured.items()}, of_layer),
+        Hooks(named, of_activation, inputs=into_activation),
+    ):
         yield
 
 

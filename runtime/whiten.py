@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from itertools import islice
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from mfc.runtime.component import Range, initializer
 from mfc.runtime.errors import RunError
 from mfc.runtime.modes import evaluating
 from mfc.runtime.streams import Stream
+from mfc.runtime.training.hooks import Hooks
 
 
 @initializer(reads_data=True)
@@ -64,16 +64,14 @@ class whiten:
 
 def _convolution_of(images: torch.Tensor, model: nn.Module) -> nn.Conv2d | None:
     """The first convolution that gets the images themselves."""
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
     found: list[nn.Conv2d] = []
 
-    def see(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if isinstance(layer, nn.Conv2d) and inputs[0] is images:
-            found.append(layer)
+    def see(name: str, into: torch.Tensor) -> None:
+        if into is images:
+            found.append(layers[name])
 
-    with evaluating(model), ExitStack() as hooks:
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                hooks.callback(layer.register_forward_pre_hook(see).remove)
+    with evaluating(model), Hooks(layers, inputs=see):
         model(images)
     return found[0] if found else None
 

@@ -231,6 +231,20 @@ def test_hooks_end_with_their_block():
     assert seen[:3] == ["relu", "relu", "last"] and seen[3:] == ["back last", "back relu", "back relu"]
 
 
+def test_hooks_see_what_goes_in_before_a_layer_works():
+    """The very tensor where there is no graph, so that what one layer hands to another can be followed."""
+    model, into, out = Twice(), [], []
+    x = torch.randn(2, 6)
+    layers = layers_matching(model, ["shared", "relu"])
+    with torch.no_grad(), Hooks(layers, lambda _, t: out.append(t), inputs=lambda *it: into.append(it)):
+        model(x)
+    assert [name for name, _ in into] == ["shared", "relu"] * 2
+    assert into[1][1] is out[0] and into[3][1] is out[2]
+    with Hooks(layers, inputs=lambda *it: into.append(it)):
+        model(x.requires_grad_())
+    assert len(into) == 8 and not any(t.requires_grad for _, t in into)
+
+
 def test_the_first_tensor_of_fractions():
     tensor = torch.zeros(2)
     assert first_tensor((torch.zeros(2, dtype=torch.int64), {"a": [tensor]})) is tensor
