@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mfc.dsl.types import ANY, Unknown
@@ -12,15 +12,16 @@ PARTS = ("train", "valid", "test", "all")
 OF_CURRENT = ("channels", "height", "width", "length", "features", "shape")
 
 
-def attributes(value: Any, sizes: Callable[[Instance], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What a value's attributes are, by name. `sizes` gives those of a data block that its items decide."""
+def attributes(value: Any, sizes: Iterable[str]) -> Mapping[str, Any]:
+    """What a value's attributes are, by name. `sizes` names those of a data block that its items decide; what these are
+    is not known here."""
     match value:
         case Current() | Kept():
             return _of_tensor(value)
         case KeptIn():
             return value.tensors
         case Instance(kind="data"):
-            return {part: Part(value, part) for part in PARTS} | dict(sizes(value))
+            return {part: Part(value, part) for part in PARTS} | dict.fromkeys(sizes, Unknown(ANY))
         case Part():
             return {fact: Part(value.data, f"{value.part}.{fact}") for fact in ("texts", "class_counts")}
         case _:

@@ -178,12 +178,15 @@ def misfit(data: DataInfo, out: Shape) -> Misfit | None:
             "`{}` takes (batch, classes)",
             "end the model with `flatten()` and `linear(classes)`",
         )
-    if data.target == "next_token" and len(out) != 3:
-        return Misfit(
-            f"the model gives {shown}, and next_token is one answer a token",
-            "`{}` takes (batch, tokens known, length)",
-            "use `language_model(...)`",
-        )
+    if data.target == "next_token":
+        length = data.batch[1] if data.batch is not None else None
+        last = len(out) == 3 and length is not None and equal(out[1], length) is True
+        if last or len(out) != 3 or _differ(out[2], length):
+            return Misfit(
+                f"the model gives {shown}, and next_token is one answer a token",
+                "`{}` takes (batch, tokens known, length)",
+                "end the model with `transpose()`" if last else "use `language_model(...)`",
+            )
     if data.target == "value" and (len(out) != 2 or _differ(out[1], data.values)):
         count = data.values if isinstance(data.values, int) else "its"
         return Misfit(

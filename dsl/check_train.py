@@ -26,6 +26,7 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
+from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue, Instance, Weights
 
 OF_BEGINNING = ("pretrained", "tag", "splits")
@@ -219,8 +220,8 @@ class TrainChecker:
     def fits_output(
         self, value: ComponentValue, span: Span, fields: Fields, data: DataInfo, model: Elaborated
     ) -> bool:
-        """Whether a loss or metric can take what the model gives."""
-        if model.out is None:
+        """Whether a loss or metric can take what the model gives; what is wrong with its arguments is said of them."""
+        if model.out is None or any(isinstance(argument, Unknown) for argument in value.args.values()):
             return False
         info, name, shown = value.info, data.instance.name, shapes.show_shape(model.out)
         at, labels = fields.span("model", span), ((span, f"`{info.name}` compares them"),)
@@ -240,9 +241,8 @@ class TrainChecker:
             else:
                 what = "tokens" if data.target == "next_token" else "classes"
                 message = f"the model gives {shown}, and `{name}` has {data.classes} {what}"
-                help = (
-                    f"give the model `{name}.classes`" if what == "classes" else "use `language_model(...)`"
-                )
+                own = "classes" if what == "classes" else "vocab_size"
+                help = f"give the model `{name}.{own}`"
                 self.add("E0503", at, message, str(error), labels=labels, help=help)
             return False
         return True

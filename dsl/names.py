@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -231,12 +231,14 @@ class Names(ABC):
             return History(value) if expr.name.text == "history" else Weights(value, expr.name.text)
         if isinstance(value, Part) and expr.name.text == "class_counts":
             return self.class_counts(value, expr.span)
-        known = attributes(value, self.sizes)
+        sizes: Mapping[str, Callable[[Instance], Any]] = {}
+        if isinstance(value, Instance) and value.kind == "data":
+            sizes = self.sizes(value)
+            if expr.name.text in sizes:
+                return self.size(value, sizes[expr.name.text])
+        known = attributes(value, sizes)
         if expr.name.text in known:
-            found = known[expr.name.text]
-            if isinstance(value, Instance) and isinstance(found, Dim):
-                self.asked(str(found), value)
-            return found
+            return known[expr.name.text]
         self.diagnostics.add(
             "E0205",
             expr.name.span,
@@ -246,12 +248,26 @@ class Names(ABC):
         )
         return Unknown(ANY)
 
-    def sizes(self, data: Instance) -> dict[str, Any]:
-        """What is known of a data block's targets by name: how many classes there are, or values an item has."""
+    def size(self, data: Instance, measure: Callable[[Instance], Any]) -> Any:
+        """A number about a data block; where it is not known yet, that is noted."""
+        found = measure(data)
+        if isinstance(found, Dim):
+            self.asked(str(found), data)
+        return found
+
+    def sizes(self, data: Instance) -> Mapping[str, Callable[[Instance], Any]]:
+        """What the items of a data block decide, by name: each is worked out where it is asked for."""
         decl = data.declared.decl
-        target = decl.target.name if isinstance(decl, DataDecl) else None
-        values = {"values": self.values(data)} if target is not None and target.text == "value" else {}
-        return {"classes": self.classes(data)} | values
+        assert isinstance(decl, DataDecl)
+        inputs, target = (
+            part.name.text if part.name is not None else "" for part in (decl.input, decl.target)
+        )
+        found: dict[str, Callable[[Instance], Any]] = {"classes": self.classes}
+        if target == "value":
+            found["values"] = self.values
+        if inputs == "text":
+            found["vocab_size"] = self.vocab_size
+        return found
 
     def values(self, data: Instance) -> Any:
         """The number of values of an item of a data block: known once its items were read."""
@@ -260,15 +276,26 @@ class Names(ABC):
 
     def classes(self, data: Instance) -> Any:
         """The number of classes of a data block: known once its items were read."""
-        decl = data.declared.decl
-        body = decl.body if isinstance(decl, DataDecl) else ()
-        given = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == "vocab"), None)
-        if given is not None:
-            vocab = self.evaluate(given, Scope(data.declared.module, dict(data.args)))
-            if isinstance(vocab, list):
-                return len(vocab)
+        vocab = self.field(data, "vocab")
+        if isinstance(vocab, list):
+            return len(vocab)
         fact = f"{data.name}.classes"
         return self.facts.get(fact, Dim.symbol(fact))
+
+    def vocab_size(self, data: Instance) -> Any:
+        """How many tokens the texts of a data block are made of: known once its tokenizer was fitted."""
+        tokenizer = self.field(data, "tokenizer", Kind("tokenizer"))
+        fact = f"{tokenizer.name if isinstance(tokenizer, Instance) else f'{data.name}.tokenizer'}.vocab"
+        return self.facts.get(fact, Dim.symbol(fact))
+
+    def field(self, instance: Instance, name: str, want: Type = ANY) -> Any:
+        """The value of a field of a declaration, as it is written; None where it is not."""
+        decl = instance.declared.decl
+        body = decl.body if isinstance(decl, DataDecl | BodyDecl) else ()
+        expr = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == name), None)
+        if expr is None:
+            return None
+        return self.evaluate(expr, Scope(instance.declared.module, dict(instance.args)), want)
 
     def class_counts(self, part: Part, span: Span) -> Any:
         """How many items of each class a part has, in the order of the classes: known once its items were read."""
@@ -288,12 +315,8 @@ class Names(ABC):
 
     def model_of(self, train: Instance) -> Any:
         """What a train trains: the value of its field `model`."""
-        decl = train.declared.decl
-        body = decl.body if isinstance(decl, BodyDecl) else ()
-        expr = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == "model"), None)
-        if expr is None:
-            return Unknown(ANY)
-        return self.evaluate(expr, Scope(train.declared.module, dict(train.args)), Kind("model"))
+        model = self.field(train, "model", Kind("model"))
+        return Unknown(ANY) if model is None else model
 
 
 def is_optimizer(decl: object) -> bool:

@@ -345,7 +345,12 @@ class _Planner:
         """The stages that tell what a recipe still waits for. Once it is told, the number stands in the recipe, and
         the stage that told it decides nothing more."""
         blocks = dict.fromkeys(data for info in infos for data in info.awaits)
-        return [self.items(self.checked.data[data]) for data in blocks]
+        stages: list[str] = []
+        for data in map(self.checked.data.__getitem__, blocks):
+            stages.append(self.items(data))
+            if data.tokenizer is not None:
+                stages.append(self.tokenizer(data.tokenizer))
+        return stages
 
     def needs(self, weights: Iterable[Any]) -> list[str]:
         return [w.stage for w in weights if isinstance(w, ir.Trained)]

@@ -1,4 +1,4 @@
-"""Pooling of images. Windows are square."""
+"""Pooling of images, whose windows are square, and of sequences."""
 
 from __future__ import annotations
 
@@ -70,4 +70,70 @@ class adaptive_concat_pool(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`b c h w` -> `b 2*c size size`"""
+        return torch.cat([self.max(x), self.avg(x)], 1)
+
+
+# ── sequences ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@layer(shape="b c length -> b c pool(length) where 2*padding <= ks")
+def avg_pool1d(
+    ks: Annotated[int, Range(1)] = 2,
+    stride: Annotated[int, Range(1)] | None = None,
+    padding: Annotated[int, Range(0)] = 0,
+    ceil_mode: bool = False,
+) -> nn.AvgPool1d:
+    """The mean of each window of a sequence: `b c length` to `b c length`, divided by `stride`.
+
+    Args:
+        ks: length of the window.
+        stride: step from window to window; `ks` where left out.
+        padding: zeros added at either end; they count in the mean.
+        ceil_mode: whether a window that only begins inside the sequence counts too.
+    """
+    return nn.AvgPool1d(ks, ks if stride is None else stride, padding, ceil_mode)
+
+
+@layer(shape="b c length -> b c pool(length) where 2*padding <= ks")
+def max_pool1d(
+    ks: Annotated[int, Range(1)] = 2,
+    stride: Annotated[int, Range(1)] | None = None,
+    padding: Annotated[int, Range(0)] = 0,
+    dilation: Annotated[int, Range(1)] = 1,
+    ceil_mode: bool = False,
+) -> nn.MaxPool1d:
+    """The greatest value of each window of a sequence: `b c length` to `b c length`, divided by `stride`.
+
+    Args:
+        ks: length of the window.
+        stride: step from window to window; `ks` where left out.
+        padding: places added at either end; they are never the greatest.
+        dilation: distance of a window's places.
+        ceil_mode: whether a window that only begins inside the sequence counts too.
+    """
+    return nn.MaxPool1d(ks, stride, padding, dilation, ceil_mode=ceil_mode)
+
+
+@layer(shape="b c length -> b c size")
+def adaptive_avg_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveAvgPool1d:
+    """Means over windows that divide a sequence of any length: `b c length` to `b c size`."""
+    return nn.AdaptiveAvgPool1d(size)
+
+
+@layer(shape="b c length -> b c size")
+def adaptive_max_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveMaxPool1d:
+    """Greatest values of windows that divide a sequence of any length: `b c length` to `b c size`."""
+    return nn.AdaptiveMaxPool1d(size)
+
+
+@layer(shape="b c length -> b 2*c size")
+class adaptive_concat_pool1d(nn.Module):
+    """Adaptive max pooling beside adaptive average pooling: `b c length` to `b 2*c size` (fastai)."""
+
+    def __init__(self, size: Annotated[int, Range(1)] = 1) -> None:
+        super().__init__()
+        self.max, self.avg = nn.AdaptiveMaxPool1d(size), nn.AdaptiveAvgPool1d(size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`b c length` -> `b 2*c size`"""
         return torch.cat([self.max(x), self.avg(x)], 1)

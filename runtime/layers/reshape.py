@@ -37,6 +37,22 @@ class reshape(nn.Module):
         return str(list(self.sizes))
 
 
+@layer(shape="b n m -> b m n")
+class transpose(nn.Module):
+    """The last two dimensions in the other order: `b length features` to `b features length`, and back.
+
+    What `embedding`, `lstm` and `gru` give has its features last; `conv1d`, pools of sequences and losses of tokens
+    want them before the length.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`b n m` -> `b m n`"""
+        return x.transpose(1, 2)
+
+
 @layer(shape="b c h w -> b c // (scale*scale) h*scale w*scale where c % (scale*scale) == 0")
 def pixel_shuffle(scale: Annotated[int, Range(1)] = 2) -> nn.PixelShuffle:
     """Channels as places of a finer image: `b c h w` to `b c/scale² h*scale w*scale` (Shi et al., 2016)."""

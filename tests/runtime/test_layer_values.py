@@ -20,8 +20,24 @@ from mfc.runtime.layers.conv import conv1d, conv2d, tconv2d
 from mfc.runtime.layers.dropout import alpha_dropout, drop_path, dropout2d
 from mfc.runtime.layers.linear import embedding, linear
 from mfc.runtime.layers.norm import batchnorm, group_norm, instance_norm, layer_norm
-from mfc.runtime.layers.pool import adaptive_concat_pool, avg_pool, max_pool
-from mfc.runtime.layers.reshape import interpolate, pixel_shuffle, pixel_shuffle_icnr, reshape, upsample
+from mfc.runtime.layers.pool import (
+    adaptive_avg_pool1d,
+    adaptive_concat_pool,
+    adaptive_concat_pool1d,
+    adaptive_max_pool1d,
+    avg_pool,
+    avg_pool1d,
+    max_pool,
+    max_pool1d,
+)
+from mfc.runtime.layers.reshape import (
+    interpolate,
+    pixel_shuffle,
+    pixel_shuffle_icnr,
+    reshape,
+    transpose,
+    upsample,
+)
 from mfc.runtime.streams import Stream
 
 
@@ -38,6 +54,10 @@ def _seed():
         (linear(4, 6), nn.Linear),
         (avg_pool(), nn.AvgPool2d),
         (max_pool(), nn.MaxPool2d),
+        (avg_pool1d(), nn.AvgPool1d),
+        (max_pool1d(), nn.MaxPool1d),
+        (adaptive_avg_pool1d(), nn.AdaptiveAvgPool1d),
+        (adaptive_max_pool1d(), nn.AdaptiveMaxPool1d),
         (layer_norm(4), nn.LayerNorm),
         (group_norm(4, 2), nn.GroupNorm),
         (instance_norm(4), nn.InstanceNorm2d),
@@ -286,3 +306,19 @@ def test_interpolate_is_torchs():
     x = torch.randn(2, 3, 5, 7)
     assert torch.equal(interpolate(9, 4)(x), F.interpolate(x, (9, 4)))
     assert torch.equal(interpolate(9, 4, "bilinear")(x), F.interpolate(x, (9, 4), mode="bilinear"))
+
+
+# ── sequences ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pools_of_sequences():
+    x = torch.tensor([[[1.0, 5.0, 2.0, 4.0], [0.0, 0.0, 8.0, 4.0]]])
+    assert avg_pool1d()(x).tolist() == [[[3, 3], [0, 6]]]
+    assert max_pool1d(3, stride=1)(x).tolist() == [[[5, 5], [8, 8]]]
+    assert adaptive_concat_pool1d()(x).tolist() == [[[5], [8], [3], [3]]]
+    assert adaptive_max_pool1d(2)(x).tolist() == [[[5, 4], [0, 8]]]
+
+
+def test_transpose():
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(transpose()(x), torch.einsum("bnm->bmn", x))

@@ -65,6 +65,7 @@ def recurrent():
 
 
 sequences = st.tuples(batches, sides, st.integers(1, 6))
+channels = st.tuples(batches, st.integers(1, 4), sides)
 
 
 @dataclass
@@ -86,9 +87,13 @@ reshaped = st.lists(st.sampled_from([1, 2, 3, 4, 6]), min_size=1, max_size=4)
 
 CASES = {
     "adaptive_avg_pool": Case(args({}, size=st.integers(1, 5)), images()),
+    "adaptive_avg_pool1d": Case(args({}, size=st.integers(1, 5)), sequences),
     "adaptive_concat_pool": Case(args({}, size=st.integers(1, 5)), images()),
+    "adaptive_concat_pool1d": Case(args({}, size=st.integers(1, 5)), sequences),
     "adaptive_max_pool": Case(args({}, size=st.integers(1, 5)), images()),
+    "adaptive_max_pool1d": Case(args({}, size=st.integers(1, 5)), sequences),
     "avg_pool": Case(args({}, **window(stride=st.none() | few, ceil_mode=st.booleans())), images()),
+    "avg_pool1d": Case(args({}, **window(stride=st.none() | few, ceil_mode=st.booleans())), channels),
     "batchnorm": Case(args({}, zero_init=st.booleans(), momentum=st.floats(0, 1)), any_shape(2)),
     "bias": Case(no_args(), any_shape()),
     "conv1d": Case(
@@ -114,6 +119,10 @@ CASES = {
         args({}, **window(stride=st.none() | few, dilation=st.integers(1, 3), ceil_mode=st.booleans())),
         images(),
     ),
+    "max_pool1d": Case(
+        args({}, **window(stride=st.none() | few, dilation=st.integers(1, 3), ceil_mode=st.booleans())),
+        channels,
+    ),
     "mish": Case(no_args(), any_shape()),
     "interpolate": Case(
         args({"height": few, "width": few}, mode=st.sampled_from(["nearest", "bilinear", "bicubic"])),
@@ -138,13 +147,14 @@ CASES = {
     "tanh": Case(no_args(), any_shape()),
     # torch's meta kernel takes an output padding that no device takes
     "tconv2d": Case(convolution(output_padding=st.integers(0, 3)), images(), device="cpu"),
+    "transpose": Case(no_args(), sequences),
     "upsample": Case(args({}, scale=few, mode=st.sampled_from(["nearest", "bilinear", "bicubic"])), images()),
 }
 
 
 def test_every_layer_has_a_case():
     assert sorted(LAYERS) == sorted(CASES)
-    assert len(LAYERS) == 38
+    assert len(LAYERS) == 44
 
 
 # ── the law ─────────────────────────────────────────────────────────────────────────────────────────────

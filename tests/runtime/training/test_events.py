@@ -253,6 +253,19 @@ def test_a_callback_that_fails_is_named():
     assert notes[-1] == "on_exception x"
 
 
+def test_a_loss_that_fails_is_named_with_what_it_got():
+    class Cut(Callback):
+        def before_loss(self) -> None:
+            self.learner.pred = self.learner.pred[:-1]
+
+    run = learner(callbacks=[Cut()])
+    with pytest.raises(RunError) as caught:
+        run.fit(Phase(1))
+    assert caught.value.code == "R0207"
+    said = "the loss `cross_entropy` can't compare predictions of 7x3 with targets of 8: "
+    assert caught.value.message.startswith(said)
+
+
 def test_callbacks_may_change_what_the_loop_works_on():
     class Zero(Callback):
         def before_batch(self) -> None:
