@@ -60,6 +60,7 @@ class Evaluator(Calls):
             and problem.reason not in ("length", "sum")  # of the list, not of its items
         ):
             return [self.expect(v, inner, e, f"an item of {what}") for v, e in zip(value, expr.items)]
+        what = "an item of " * len(problem.at) + what
         self.diagnostics.add(
             "E0301" if problem.reason == "type" else "E0302",
             expr.span,

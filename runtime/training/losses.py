@@ -76,14 +76,14 @@ class cross_entropy(_OneClass):
 
     Args:
         label_smoothing: share of the target spread evenly over all classes (Szegedy et al., 2016).
-        weights: one for each class; the mean is weighted by them, as in torch.
+        weights: one for each class, above 0; the mean is weighted by them, as in torch.
         ignore_index: target that counts for nothing.
     """
 
     def __init__(
         self,
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
-        weights: list[float] | None = None,
+        weights: Annotated[list[float], Range(above=0)] | None = None,
         ignore_index: int = -100,
     ) -> None:
         self.label_smoothing, self.ignore_index = label_smoothing, ignore_index
@@ -123,14 +123,14 @@ class label_smoothing_cross_entropy(cross_entropy):
 
     Args:
         eps: the share that is spread.
-        weights: one for each class; the mean is weighted by them, as in torch.
+        weights: one for each class, above 0; the mean is weighted by them, as in torch.
         ignore_index: target that counts for nothing.
     """
 
     def __init__(
         self,
         eps: Annotated[float, Range(0, 1)] = 0.1,
-        weights: list[float] | None = None,
+        weights: Annotated[list[float], Range(above=0)] | None = None,
         ignore_index: int = -100,
     ) -> None:
         super().__init__(eps, weights, ignore_index)
@@ -151,14 +151,14 @@ class focal(_OneClass):
 
     Args:
         gamma: how much less; 0 is cross entropy.
-        weights: one for each class; the mean is weighted by them, as that of cross entropy.
+        weights: one for each class, above 0; the mean is weighted by them, as that of cross entropy.
         ignore_index: target that counts for nothing.
     """
 
     def __init__(
         self,
         gamma: Annotated[float, Range(0)] = 2.0,
-        weights: list[float] | None = None,
+        weights: Annotated[list[float], Range(above=0)] | None = None,
         ignore_index: int = -100,
     ) -> None:
         self.gamma, self.ignore_index = gamma, ignore_index
@@ -218,12 +218,14 @@ class bce:
     Category targets become one-hot, so that a model may also say "none of these".
 
     Args:
-        weights: one for each class.
+        weights: one for each class, above 0.
         threshold: probability from which `decode` says a class is there.
     """
 
     def __init__(
-        self, weights: list[float] | None = None, threshold: Annotated[float, Range(0, 1)] = 0.5
+        self,
+        weights: Annotated[list[float], Range(above=0)] | None = None,
+        threshold: Annotated[float, Range(0, 1)] = 0.5,
     ) -> None:
         self.threshold = threshold
         self.weights = _Weights(weights)
