@@ -16,6 +16,8 @@ from mfc.runtime.errors import RunError
 
 NAME = "activations"
 
+AGAIN = "remove that folder, so that the training is no longer up to date, and run it again"
+
 GRADIENT_ZERO = 1e-8
 """A gradient is near zero up to this."""
 
@@ -125,7 +127,8 @@ def read_activations(folder: Path, number: int = 1) -> Activations:
     about, data = files(folder, number)
     if not about.exists() or not data.exists():
         message = f"there are no statistics of activations in {folder}"
-        raise RunError("R0245", message, help='add `activation_stats("relu")` to `callbacks`, and train anew')
+        help = f'add `activation_stats("relu")` to `callbacks`, {AGAIN}'
+        raise RunError("R0245", message, help=help)
     try:
         settings = Settings(**json.loads(about.read_text()))
         arrays = load_file(data)
@@ -134,7 +137,7 @@ def read_activations(folder: Path, number: int = 1) -> Activations:
         found = Activations(settings, epoch, batch, batches, _statistics(arrays, "forward"), backward)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         message = f"the statistics of activations in {folder} can't be read: {error}"
-        raise RunError("R0245", message, help="remove the file, and train anew") from error
+        raise RunError("R0245", message, help=AGAIN) from error
     if not len(found):
         raise RunError("R0245", f"no batch was sampled yet in {folder}", help="wait for the end of the epoch")
     return found

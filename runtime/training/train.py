@@ -107,7 +107,8 @@ def _resume(
         where = f"in epoch {done.epochs + 1} of {epochs}, after batch {done.batches}"
     else:
         where = f"after epoch {done.epochs} of {epochs}"
-    learner.say(f"{learner.stage} goes on {where}")
+    name = next((phase.name for phase in phases[done.phase :]), "")
+    learner.say(f"{name or learner.stage} goes on {where}")
     for difference in differences(state["environment"], here):
         learner.say(f"note: {difference}; the result may differ in its last digits")
 

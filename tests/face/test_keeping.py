@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,11 @@ def test_what_only_looks_on_trains_nothing_anew(tmp_path: Path) -> None:
     assert run.ran == []
     with pytest.raises(mfc.RunError) as caught:
         _ = run["fit"].activations
-    assert caught.value.code == "R0245"
+    assert caught.value.code == "R0245" and caught.value.help is not None
+    assert "remove that folder" in caught.value.help and str(run["fit"].folder) in str(caught.value)
+    shutil.rmtree(run["fit"].folder)
+    again = mfc.compile(spec).run()
+    assert again.ran == ["fit"] and again["fit"].activations.layers == ["body.relu", "head.linear"]
 
 
 def test_what_was_seen_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,10 @@ class Kill(Callback):
 
 
 def phases() -> list[Phase]:
-    return [Phase(1, Triangle(0.1), freeze_to=-1, name="head"), Phase(EPOCHS - 1, Triangle(0.2), name="all")]
+    return [
+        Phase(1, Triangle(0.1), freeze_to=-1, name="fit.head"),
+        Phase(EPOCHS - 1, Triangle(0.2), name="fit.all"),
+    ]
 
 
 def train(folder: Path, *extra: Callback, kind: type = torch.optim.SGD, plan=None, **changes) -> Learner:
@@ -170,7 +173,7 @@ def test_a_checkpoint_within_an_epoch_says_where_it_goes_on(tmp_path):
             seen.append((self.learner.epoch, self.learner.batch, self.learner.training))
 
     train(tmp_path, See(), stream=said)
-    assert said.getvalue() == "fit goes on in epoch 3 of 4, after batch 3\n"
+    assert said.getvalue() == "fit.all goes on in epoch 3 of 4, after batch 3\n"
     assert seen[0] == (2, 3, True)
 
 
@@ -255,7 +258,7 @@ def test_history_is_cut_back_to_the_checkpoint(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert rows == learner.history
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    assert [row["phase"] for row in rows] == ["head", "all", "all", "all"]
+    assert [row["phase"] for row in rows] == ["fit.head", "fit.all", "fit.all", "fit.all"]
     assert list(rows[0]) == ["epoch", "phase", "train_loss", "valid_loss", "accuracy", "lr", "time"]
 
 
@@ -303,7 +306,7 @@ def test_notes_say_what_differs(tmp_path):
     train(tmp_path, stream=said)
     threads = torch.get_num_threads()
     assert said.getvalue() == (
-        "fit goes on after epoch 2 of 4\n"
+        "fit.all goes on after epoch 2 of 4\n"
         f"note: threads 77 before, {threads} now; the result may differ in its last digits\n"
     )
 
@@ -315,7 +318,7 @@ def test_a_later_phase_counts_the_epochs_before_it(tmp_path):
         train(tmp_path / "two", Kill("before_batch", 2, 0), **later)
     said = io.StringIO()
     train(tmp_path / "two", stream=said, **later)
-    assert said.getvalue() == "fit goes on after epoch 2 of 4\n"
+    assert said.getvalue() == "fit.all goes on after epoch 2 of 4\n"
 
 
 def test_differences():
