@@ -9,7 +9,7 @@ from mfc.dsl import ir
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.source import Span
 from mfc.dsl.typed import Fields, PhaseInfo
-from mfc.dsl.values import INIT, ComponentValue, reads_data
+from mfc.dsl.values import INIT, ComponentValue, Weights, reads_data, show
 
 
 def check_initializers(
@@ -38,7 +38,9 @@ def check_initializers(
 
 
 def _check_order(add: Callable[..., None], named: Sequence[tuple[Any, Span]]) -> None:
-    """What draws all weights anew undoes what stands before it."""
+    """What draws all weights anew undoes what stands before it; and what was fitted to the data is undone by all that
+    changes weights after it."""
+    fitted: tuple[str, Span] | None = None
     for number, (value, span) in enumerate(named):
         if number and isinstance(value, ComponentValue) and value.info.facts["fills"]:
             add(
@@ -49,6 +51,19 @@ def _check_order(add: Callable[..., None], named: Sequence[tuple[Any, Span]]) ->
                 labels=((named[number - 1][1], "undone"),),
                 help=f"`weights` is applied in order: put `{value.info.name}` first",
             )
+        elif fitted is not None and isinstance(value, ComponentValue | Weights) and not reads_data(value):
+            name = value.info.name if isinstance(value, ComponentValue) else show(value)
+            add(
+                "W0532",
+                span,
+                f"`{name}` changes weights after `{fitted[0]}` fitted them to the data",
+                "undoes what stands before it",
+                labels=((fitted[1], "undone"),),
+                help=f"`weights` is applied in order: put `{fitted[0]}` last",
+            )
+            fitted = None
+        if isinstance(value, ComponentValue) and reads_data(value):
+            fitted = value.info.name, span
 
 
 def _check_phases(
