@@ -32,6 +32,9 @@ ARGUMENTS = {
 }
 """What the types of inputs and targets can be given."""
 
+PARTS = {"train": "training", "valid": "validation"}
+"""The parts of the data that may go through item transforms of their own, and what they are called."""
+
 OF_MODEL = {"image": ("channels", "height", "width")}
 """What a model's own `input` can be, with its sizes."""
 
@@ -64,8 +67,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     lint_data(evaluator.diagnostics, fields, decl.name.span)
     check_target(evaluator.diagnostics, decl, fields, target)
     shaper = _Shaper(evaluator, decl, fields, inputs)
-    item = shaper.transforms("item_transforms", shaper.source())
-    batch = shaper.transforms("batch_transforms", shaper.batch(item))
+    item, batch, validated = shaper.follow()
     classes = evaluator.classes(instance) if target in NAMED else None
     values = (count_of_values(fields) or evaluator.values(instance)) if target == "value" else None
     if target == "next_token":
@@ -84,6 +86,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         tokenizer,
         tuple(shaper.steps),
         values,
+        validated=validated,
     )
 
 
@@ -166,6 +169,13 @@ class _Shaper:
     inputs: str
     steps: list[tuple[str, Span, Shape]] = field(default_factory=list)
 
+    def follow(self) -> tuple[Shape | None, Shape | None, Shape | None]:
+        """The shape of an item and of a batch to train on, and that of a batch to validate on where it is another."""
+        items = self.transforms("item_transforms", dict.fromkeys(PARTS, self.source()))
+        batches = self.transforms("batch_transforms", self.batches(items))
+        train, valid = (batches[part] for part in PARTS)
+        return items["train"], train, None if train is None or train == valid else valid
+
     def source(self) -> Shape | None:
         """The shape of an item as its source gives it."""
         source = self.fields["source"]
@@ -184,20 +194,28 @@ class _Shaper:
             return None
         return self.apply(source, (), span) if facts["shape"] else None
 
-    def transforms(self, which: str, shape: Shape | None) -> Shape | None:
-        """The shape after a list of transforms; None where it is not known."""
+    def transforms(self, which: str, before: dict[str, Shape | None]) -> dict[str, Shape | None]:
+        """The shapes in each part of the data after a list of transforms; None where one is not known."""
         transforms = self.fields[which]
         if isinstance(transforms, Unknown):
-            return None
+            return dict.fromkeys(before)
         for position, transform in enumerate(transforms):
             span = self.fields.item_span(which, position, self.decl.name.span)
-            if not isinstance(transform, ComponentValue) or not self.fits(transform, span):
-                shape = None
-            else:
-                channels = shape[1] if shape is not None and len(shape) == 4 else None
-                check_normalize(self.evaluator.diagnostics, transform, span, channels)
-                shape = None if shape is None else self.apply(transform, shape, span)
-        return shape
+            before = {part: self.step(transform, span, shape, part) for part, shape in before.items()}
+        return before
+
+    def step(
+        self, transform: Any, span: Span, shape: Shape | None, part: str, within: str = ""
+    ) -> Shape | None:
+        """The shape after a transform in one part of the data."""
+        if not isinstance(transform, ComponentValue) or not self.fits(transform, span):
+            return None
+        if of := transform.info.facts.get("part"):
+            inner, within = transform.args.get("transform"), transform.info.name
+            return self.step(inner, span, shape, part, within) if of == part else shape
+        channels = shape[1] if shape is not None and len(shape) == 4 else None
+        check_normalize(self.evaluator.diagnostics, transform, span, channels)
+        return None if shape is None else self.apply(transform, shape, span, within)
 
     def fits(self, transform: ComponentValue, span: Span) -> bool:
         """Whether a transform works on items of this type."""
@@ -213,7 +231,7 @@ class _Shaper:
         )
         return False
 
-    def apply(self, value: ComponentValue, shape: Shape, span: Span) -> Shape | None:
+    def apply(self, value: ComponentValue, shape: Shape, span: Span, within: str = "") -> Shape | None:
         """The shape that a component makes of one. An argument that is not known gives a size that is not."""
         args = {k: Dim.symbol(k) if isinstance(v, Unknown) else v for k, v in value.args.items()}
         try:
@@ -223,22 +241,25 @@ class _Shaper:
                 "E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(shape)}", str(error)
             )
             return None
-        self.steps.append((value.info.name, span, out))
+        step = (f"{within}({value.info.name})" if within else value.info.name, span, out)
+        if not (self.steps and self.steps[-1] == step):  # both parts go through it
+            self.steps.append(step)
         return out
 
-    def batch(self, item: Shape | None) -> Shape | None:
-        """The shape of a batch of items; items that differ in size can't be put into one."""
-        if item is None:
-            return None
+    def batches(self, items: dict[str, Shape | None]) -> dict[str, Shape | None]:
+        """The shapes of batches of items; items that differ in size can't be put into one."""
         if self.inputs == "text":
-            return (BATCH, TOKENS)
-        if not any(is_varying(size) for size in item):
-            return (BATCH, *item)
+            return {part: item and (BATCH, TOKENS) for part, item in items.items()}
+        varying = {part: item for part, item in items.items() if item and any(map(is_varying, item))}
+        if not varying:
+            return {part: item and (BATCH, *item) for part, item in items.items()}
+        part, item = next(iter(varying.items()))
+        which = "images" if len(varying) == len(items) else f"{PARTS[part]} images"
         self.evaluator.diagnostics.add(
             "E0501",
             self.fields.span("item_transforms", self.decl.name.span),
-            f"the images of `{self.decl.name.text}` differ in size and can't be put into one batch",
+            f"the {which} of `{self.decl.name.text}` differ in size and can't be put into one batch",
             f"an item is {shapes.show_shape(item)}",
             help="add `resize(SIZE)` to `item_transforms`",
         )
-        return None
+        return dict.fromkeys(items)

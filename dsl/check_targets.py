@@ -82,7 +82,12 @@ def _check_label(diagnostics: Diagnostics, decl: DataDecl, label: ComponentValue
 
 def _check_followed(diagnostics: Diagnostics, transform: Any, span: Span) -> None:
     """Reports an item transform that gives images another size and leaves their masks as they are."""
-    if not isinstance(transform, ComponentValue) or "mask" in transform.info.facts["on"]:
+    if not isinstance(transform, ComponentValue):
+        return
+    if transform.info.facts["part"]:
+        _check_followed(diagnostics, transform.args.get("transform"), span)
+        return
+    if "mask" in transform.info.facts["on"]:
         return
     rule = parse_rule(transform.info.facts["shape"])
     before, after = (

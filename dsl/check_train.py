@@ -58,6 +58,7 @@ class TrainChecker:
         model = self.elaborate(fields, data)
         if data is not None and model is not None:
             self.check_fit(fields, fields, data, model, owner)
+            self.check_validated(fields, data, model, fields.span("data", owner), owner)
             for phase in phases:
                 self.check_phase(phase.fields, fields, data, model, owner)
         self.check_callbacks(fields, phases, data, owner)
@@ -130,18 +131,38 @@ class TrainChecker:
         here: Elaborated | None = model
         if isinstance(own["data"], Instance):
             at, data = own.written["data"].span, self.data_of(own["data"])
-            here = self.elaborate(fields, data)
-            if here is not None and (difference := _first_difference(model, here, data.instance.name)):
-                self.add(
-                    "E0509",
-                    at,
-                    f"the model is built differently for `{data.instance.name}`",
-                    difference,
-                    help="the phases of a train share one model: end it with a pool, or give all data one size",
-                )
-                return
+            here = self.same_model(fields, data, model, at, data.instance.name)
+            if here is not None:
+                self.check_validated(fields, data, here, at, owner)
         if here is not None:
             self.check_fit(own if "loss" in own.written else fields, fields, data, here, owner)
+
+    def check_validated(
+        self, fields: Fields, data: DataInfo, model: Elaborated, at: Span, owner: Span
+    ) -> None:
+        """Validation items of another size than the training items go through the same model."""
+        if data.validated is None:
+            return
+        data = replace(data, batch=data.validated)
+        here = self.same_model(fields, data, model, at, f"{data.instance.name}.valid")
+        if here is not None:
+            self.check_fit(fields, fields, data, here, owner)
+
+    def same_model(
+        self, fields: Fields, data: DataInfo, model: Elaborated, at: Span, name: str
+    ) -> Elaborated | None:
+        """The model for other batches; None, and an error, where it would be built otherwise."""
+        here = self.elaborate(fields, data)
+        if here is None or not (difference := _first_difference(model, here, name)):
+            return here
+        self.add(
+            "E0509",
+            at,
+            f"the model is built differently for `{name}`",
+            difference,
+            help="all data goes through one model: end it with a pool, or give all data one size",
+        )
+        return None
 
     def seen(
         self, fields: Fields, phases: tuple[PhaseInfo, ...], data: DataInfo | None, owner: Span

@@ -67,6 +67,8 @@ class DataInfo:
     """How many numbers an item of the target `value` has, a symbol before the data was read."""
     awaits: tuple[Instance, ...] = ()
     """The data blocks that tell what its fields are."""
+    validated: Shape | None = None
+    """The shape of a batch to validate on, where it is another one."""
 
 
 @node

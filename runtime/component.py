@@ -165,9 +165,12 @@ def labeler(
     return mark if component is None else mark(component)
 
 
-def item_transform(shape: str, random: bool = False, on: tuple[str, ...] = ("image",)) -> Callable[[T], T]:
-    """Acts on one item before batching. `random` ones draw anew for every item and epoch."""
-    return _marks("item_transform", shape=shape, random=random, on=on)
+def item_transform(
+    shape: str, random: bool = False, on: tuple[str, ...] = ("image",), part: str = ""
+) -> Callable[[T], T]:
+    """Acts on one item before batching. `random` ones draw anew for every item and epoch. One of a `part`, `"train"` or
+    `"valid"`, does what its argument `transform` does to items of that part, and nothing to others."""
+    return _marks("item_transform", shape=shape, random=random, on=on, part=part)
 
 
 def batch_transform(

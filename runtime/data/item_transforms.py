@@ -208,7 +208,8 @@ class dihedral:
         return None
 
 
-@item_transform(shape="c h w -> c h w", random=True)  # one item has two forms: it can't be kept packed
+# one item has two forms: it can't be kept packed
+@item_transform(shape="c h w -> c h w", random=True, part="train")
 class train_only:
     """Applies a transform to items of the training part and leaves those of the validation part as they are.
 
@@ -220,14 +221,14 @@ class train_only:
         self.transform = transform
         self.random = is_random(transform)
 
-    def training(self) -> ItemTransform:
-        return self.transform
+    def training(self) -> ItemTransform | None:
+        return training_form(self.transform)
 
     def evaluation(self) -> None:
         return None
 
 
-@item_transform(shape="c h w -> c h w", random=True)
+@item_transform(shape="c h w -> c h w", random=True, part="valid")
 class valid_only:
     """Applies a transform, in its evaluation form, to items of the validation part only.
 
@@ -279,6 +280,11 @@ def is_random(transform: Any) -> bool:
     return facts["random"]
 
 
+def training_form(transform: Any) -> Any:
+    """The transform for items that are trained on; None where nothing is to be done to them."""
+    return transform.training() if hasattr(transform, "training") else transform
+
+
 def evaluation_form(transform: Any) -> Any:
     """The transform for items that are not trained on; None where nothing is to be done to them."""
     if hasattr(transform, "evaluation"):
@@ -294,10 +300,7 @@ def evaluation_form(transform: Any) -> Any:
 
 def pipeline(transforms: Sequence[Any], training: bool) -> list[Any]:
     """The transforms in the form in which they act on items that are trained on, or on all others."""
-    if training:
-        forms = [t.training() if hasattr(t, "training") else t for t in transforms]
-    else:
-        forms = [evaluation_form(t) for t in transforms]
+    forms = map(training_form if training else evaluation_form, transforms)
     return [form for form in forms if form is not None]
 
 

@@ -244,7 +244,8 @@ def test_dataclasses_and_base_classes() -> None:
         'sized(size: int, method: choice(crop, pad) = "crop", stats: list(float) = [], name: string = "x")'
     )
     assert found["sized"].parameters[-1].keyword_only
-    assert found["sized"].facts == {"shape": "c h w -> c h w", "random": True, "on": ["image", "mask"]}
+    facts = {"shape": "c h w -> c h w", "random": True, "on": ["image", "mask"], "part": ""}
+    assert found["sized"].facts == facts
 
 
 def test_annotations_defaults_and_variadic_parameters() -> None:
