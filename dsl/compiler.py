@@ -13,6 +13,7 @@ from mfc.dsl.check import check
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.instances import instance_name
+from mfc.dsl.needs import errors_for
 from mfc.dsl.plan import CodeHash, loading, placed, plan
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
@@ -35,16 +36,21 @@ class Compiled:
     def errors(self) -> list[Diagnostic]:
         return [d for d in self.diagnostics if d.severity == "error"]
 
+    def errors_for(self, targets: Iterable[str]) -> list[Diagnostic]:
+        """The errors that keep targets from being run: those in what they need; all where there are no targets."""
+        return errors_for(self.program, self.errors, targets)
+
     @property
     def folder(self) -> str:
         """Where relative paths start: the folder of the spec that is compiled."""
         return posixpath.dirname(self.program.entry.path)
 
     def plan(self, code_hash: CodeHash, targets: Iterable[str] = ()) -> ir.Plan:
-        """The stages of a spec without errors."""
-        assert not self.errors
+        """The stages of targets without errors."""
+        targets = tuple(targets)
+        assert not self.errors_for(targets)
         name = self.program.entry.file.source.name
-        return plan(self.checked, name, self.folder, code_hash, tuple(targets))
+        return plan(self.checked, name, self.folder, code_hash, targets)
 
     def names(self) -> list[str]:
         """What can be a target of a run: instances, and declarations for all of theirs."""

@@ -103,7 +103,7 @@ def check(given: argparse.Namespace) -> int:
 def plan(given: argparse.Namespace) -> int:
     from mfc.show import plan_json, show_plan
 
-    job = _job(given)
+    job = _job(given, given.target)
     statuses, planned = job.status(given.target), job.plan(given.target)
     if given.graph:
         from mfc.graph import draw
@@ -119,7 +119,7 @@ def plan(given: argparse.Namespace) -> int:
 def run(given: argparse.Namespace) -> int:
     from mfc.show import result_json, show_result
 
-    done = _job(given).run(
+    done = _job(given, given.target).run(
         given.target,
         device=given.device,
         workers=given.workers,
@@ -133,7 +133,7 @@ def run(given: argparse.Namespace) -> int:
 def lr_find(given: argparse.Namespace) -> int:
     from mfc.show_rates import lr_find_json, show_lr_find
 
-    found = _job(given).lr_find(
+    found = _job(given, [given.train]).lr_find(
         given.train,
         start=given.start,
         end=given.end,
@@ -166,7 +166,7 @@ def show(given: argparse.Namespace) -> int:
 def activations(given: argparse.Namespace) -> int:
     from mfc.show_activations import activations_json, show_activations
 
-    found = _job(given).activations(given.name, given.number)
+    found = _job(given, [given.name]).activations(given.name, given.number)
     if given.plot:
         found.plot(given.plot)
     print(json.dumps(activations_json(found)) if given.json else show_activations(given.name, found))
@@ -195,14 +195,20 @@ def _load(path: str, given: argparse.Namespace, opening: bool = False) -> Spec:
         raise UsageError(f"can't read {path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _job(given: argparse.Namespace) -> Job:
-    """The job of the spec that was named. Its warnings are printed; SpecError where it has errors."""
+def _job(given: argparse.Namespace, targets: Sequence[str] = ()) -> Job:
+    """The job of the spec that was named. What is said of it is printed; SpecError where what targets need, by default
+    all of it, has errors."""
     from mfc.job import Job
 
     spec = _load(given.spec, given)
-    if not spec.ok:
+    if spec.errors_for(targets):
         raise SpecError(spec.diagnostics)
     _report(spec.diagnostics, sys.stderr)
+    if spec.errors:
+        needed = ", ".join(f"`{target}`" for target in targets)
+        print(
+            f"note: {summary(spec.errors, spec.name)}, none of them in what {needed} needs", file=sys.stderr
+        )
     return Job(spec, given.store)
 
 

@@ -186,7 +186,7 @@ class Driver:
             if not all(stage.name in self.folders for stage in finding):
                 return
             self.spec = self.spec.with_facts(self.facts)
-            if not self.spec.ok:
+            if self.spec.errors_for(self.targets):
                 raise SpecError(self.spec.diagnostics)
 
     def _code(self, targets: Iterable[str], measuring: bool) -> str:

@@ -19,7 +19,7 @@ from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
 from mfc.runtime.training.history import read_history
-from mfc.spec import Spec
+from mfc.spec import Spec, SpecError
 from mfc.stages import Means
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ class Run(Mapping[str, Trained]):
 @dataclass(frozen=True)
 class Job:
     """A compiled spec. Results are in `folder`; by default in the folder MFC_STORE, or in `.mfc` beside the spec. What
-    looks at results or makes some can be given another one, its `store`."""
+    looks at results or makes some can be given another one, its `store`. All raise SpecError where what they are asked
+    for needs a declaration with errors."""
 
     spec: Spec
     folder: Folder | None = None
@@ -401,6 +402,8 @@ class Job:
         store: Folder | None,
         say: Callable[[str], None] = lambda line: None,
     ) -> Driver:
+        if self.spec.errors_for(targets):
+            raise SpecError(self.spec.diagnostics)
         known = self.spec.compiled.names()
         targets = [self.spec.compiled.named(target) for target in targets]
         for target in targets:

@@ -77,6 +77,10 @@ class Spec:
         """The diagnostics that keep the spec from being run."""
         return self.compiled.errors
 
+    def errors_for(self, targets: Sequence[str]) -> Sequence[Diagnostic]:
+        """The errors that keep targets of a run from being run: those in what they need; all without targets."""
+        return self.compiled.errors_for(targets)
+
     @property
     def ok(self) -> bool:
         """Whether the spec can be compiled to a plan."""

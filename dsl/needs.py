@@ -1,0 +1,64 @@
+"""What a declaration needs, which is all that names lead to from it, and the errors that keep it from being run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from mfc.dsl.diagnostics import Diagnostic
+from mfc.dsl.resolve import Declared, Program
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import Name
+
+EVERYWHERE = ("E01", "E06")
+"""The errors that count wherever they stand: what can't be read may be anything, and where the compiler gave up, it did
+not look at the rest."""
+
+BINDERS = ("name", "names", "span")
+"""What nodes hold that names nothing else."""
+
+
+def errors_for(program: Program, errors: Sequence[Diagnostic], targets: Iterable[str]) -> list[Diagnostic]:
+    """The errors that keep targets from being run: all but those within declarations that none of them needs. A target
+    begins with the name of a declaration; where there is none, or one of a name that is not known, all errors count."""
+    words = [re.match(r"\s*(\w*)", target) for target in targets]
+    named = [program.entry.names.get(word[1]) for word in words if word is not None]
+    wanted = [binding for binding in named if isinstance(binding, Declared)]
+    if not wanted or len(wanted) < len(named):
+        return list(errors)
+    needed = _needed(wanted)
+    every = (declared for module in program.modules.values() for declared in module.declarations())
+    spared = [declared.decl.span for declared in every if declared not in needed]
+    return [e for e in errors if e.code.startswith(EVERYWHERE) or not any(_within(e.span, s) for s in spared)]
+
+
+def _needed(wanted: Iterable[Declared]) -> set[Declared]:
+    """Declarations with all that they name, and what these name."""
+    found: set[Declared] = set()
+    todo = list(wanted)
+    while todo:
+        declared = todo.pop()
+        if declared not in found:
+            found.add(declared)
+            bindings = (declared.module.names.get(name) for name in _names(declared.decl))
+            todo += [binding for binding in bindings if isinstance(binding, Declared)]
+    return found
+
+
+def _names(node: Any) -> Iterator[str]:
+    """The names that expressions within a node use. One that is bound within it may be among them."""
+    todo = [node]
+    while todo:
+        match todo.pop():
+            case Name(text=text):
+                yield text
+            case tuple() as items:
+                todo += items
+            case inner if is_dataclass(inner):
+                todo += [getattr(inner, f.name) for f in fields(inner) if f.name not in BINDERS]
+
+
+def _within(span: Span, outer: Span) -> bool:
+    return span.source is outer.source and outer.start <= span.start and span.end <= outer.end
