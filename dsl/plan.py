@@ -182,9 +182,9 @@ class _Planner:
             tokenizer = self.tokenizer(data.tokenizer)
             recipe = {"source": source, "tokenizer": _unfitted(data.tokenizer.component)}
             tokens = self.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer))
-            return items, tokenizer, tokens
+            return items, tokenizer, tokens, *self.telling(data)
         if not can_pack(data):
-            return f"{name}.files", items
+            return f"{name}.files", items, *self.telling(data)
         recipe = {
             "source": source,
             "item_transforms": fields["item_transforms"],
@@ -196,7 +196,7 @@ class _Planner:
         packed = self.stage(
             "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (items,)
         )
-        return items, packed
+        return items, packed, *self.telling(data)
 
     def items(self, data: DataInfo) -> str:
         """Adds the stages that find a data block's items and their targets."""
@@ -294,7 +294,7 @@ class _Planner:
             "weights": [] if before else [self.weights(w) for w in _listed(fields["weights"])],
             "train": train.instance.name,
         }
-        holding = list(dict.fromkeys([*holding, *self.telling(train, data)]))
+        holding = list(dict.fromkeys([*holding, *self.telling(train)]))
         weights = recipe["weights"]
         if any(map(reads_data, weights)):
             recipe["weights"] = [ir.Trained(self.init(recipe, placing, holding))]
@@ -341,12 +341,11 @@ class _Planner:
             return ir.Trained(self.train(self.checked.trains[value.train])[-1], value.group)
         return value
 
-    def telling(self, *infos: TrainInfo | DataInfo | EvaluationInfo) -> list[str]:
+    def telling(self, info: TrainInfo | DataInfo | EvaluationInfo) -> list[str]:
         """The stages that tell what a recipe still waits for. Once it is told, the number stands in the recipe, and
         the stage that told it decides nothing more."""
-        blocks = dict.fromkeys(data for info in infos for data in info.awaits)
         stages: list[str] = []
-        for data in map(self.checked.data.__getitem__, blocks):
+        for data in map(self.checked.data.__getitem__, info.awaits):
             stages.append(self.items(data))
             if data.tokenizer is not None:
                 stages.append(self.tokenizer(data.tokenizer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,11 @@ def test_every_command_finds_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "other.items" in (tmp_path / "plan.svg").read_text()
     assert main(["lr-find", spec, "fit", "--device", "cpu"]) == 0
     assert "steep" in capsys.readouterr().out
+
+
+def test_a_data_block_that_is_built_by_itself(tmp_path: Path) -> None:
+    dls: Any = job(tmp_path, changed("the data's own fields")).build("mine")
+    assert len(next(iter(dls.train)).x) == 60
 
 
 def test_another_number_of_classes_is_an_error_once_it_is_known(tmp_path: Path) -> None:
