@@ -23,16 +23,22 @@ class bias(nn.Module):
 
 @layer(shape="... -> ...")
 class scale(nn.Module):
-    """Multiplies by one learned number (Zhang, Dauphin and Ma, 2019, "Fixup Initialization").
+    """Multiplies by one number, which is learned (Zhang, Dauphin and Ma, 2019, "Fixup Initialization") or stays.
 
     Args:
         init: what it begins at. With 0 at the end of a residual branch, the block begins as its shortcut
             (Bachlechner et al., 2020, "ReZero").
+        learned: whether it changes with training. One that stays, after the last layer, sets the temperature of
+            the classes' probabilities.
     """
 
-    def __init__(self, init: float = 1.0) -> None:
+    def __init__(self, init: float = 1.0, learned: bool = True) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.full((1,), float(init)))
+        number = torch.full((1,), float(init))
+        if learned:
+            self.scale = nn.Parameter(number)
+        else:
+            self.register_buffer("scale", number)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape."""

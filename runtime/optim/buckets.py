@@ -11,7 +11,7 @@ Strides = tuple[int, ...]
 
 
 class Bucket:
-    """Parameters of one group with the same device and type, with or without weight decay, and their state.
+    """Parameters of one group with the same device, type and hyperparameters, and their state.
 
     Parameters and gradients stay where they are: autograd hands over the gradients that it computed, which
     costs no pass over memory, and nothing else notices that the parameters are trained. Each name of state is
@@ -21,17 +21,17 @@ class Bucket:
 
     Attributes:
         group: index of the group.
-        decays: whether the group's `wd` holds for it.
+        apart: whether they are of biases and norm layers, for which other hyperparameters hold than for the group.
         indices: place of each parameter in its group.
         dense: whether each parameter fills a stretch of memory of its own without gaps, in any order.
         steps: number of updates of each parameter, where they are counted.
         state: flat tensors by name; empty until the first update.
     """
 
-    def __init__(self, group: int, decays: bool, members: Iterable[tuple[int, nn.Parameter]]) -> None:
+    def __init__(self, group: int, apart: bool, members: Iterable[tuple[int, nn.Parameter]]) -> None:
         ordered = sorted(members, key=lambda member: -member[1].numel())
         self.group = group
-        self.decays = decays
+        self.apart = apart
         self.indices = [index for index, _ in ordered]
         self.params = [parameter for _, parameter in ordered]
         self.device, self.dtype = self.params[0].device, self.params[0].dtype

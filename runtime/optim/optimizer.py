@@ -24,8 +24,8 @@ class Composition:
     Args:
         parts: stats and steppers.
         lr: learning rate, one for all groups or spread over them.
-        wd_bn_bias: whether `wd` holds for biases and norm layers too, that is for parameters of one
-        dimension.
+        wd_bn_bias: whether `wd` holds for biases and norm layers too, that is for parameters of one dimension.
+        lr_bn_bias: their rate as a multiple of `lr`.
 
     Raises:
         RunError: R0222 where a part reads what no part before it keeps, R0225 where two parts keep one state, give
@@ -35,6 +35,7 @@ class Composition:
     parts: Sequence[Part]
     lr: float | Spread = 1e-3
     wd_bn_bias: bool = True
+    lr_bn_bias: float = 1.0
     hypers: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +81,14 @@ class Composition:
             known["lr"] = rate_for(known["lr"], index, len(groups))
             hypers.append(known)
         params = [list(group["params"]) for group in groups]
-        return Optimizer(params, self.parts, hypers, wd_bn_bias=self.wd_bn_bias, lowered=lowered)
+        return Optimizer(
+            params,
+            self.parts,
+            hypers,
+            wd_bn_bias=self.wd_bn_bias,
+            lr_bn_bias=self.lr_bn_bias,
+            lowered=lowered,
+        )
 
 
 class Optimizer:
@@ -104,12 +112,13 @@ class Optimizer:
         hypers: Iterable[Mapping[str, float]],
         *,
         wd_bn_bias: bool,
+        lr_bn_bias: float,
         lowered: bool,
     ) -> None:
         self.groups = _distinct(groups)
         self.parts = tuple(parts)
         self.hypers = [dict(hyper) for hyper in hypers]
-        self.wd_bn_bias = wd_bn_bias
+        self.wd_bn_bias, self.lr_bn_bias = wd_bn_bias, lr_bn_bias
         self._kernel = lower(self.parts) if lowered else None
         kept = [name for part in self.parts for name in part.keeps]
         self._keeps, self._counts = tuple(name for name in kept if name != "step"), "step" in kept
@@ -133,9 +142,7 @@ class Optimizer:
             live, gradients = bucket.gradients()
             if not live:
                 continue
-            hyper = self.hypers[bucket.group]
-            if not bucket.decays:
-                hyper = {**hyper, "wd": 0.0}
+            hyper = self._hyper(bucket)
             bucket.allocate(self._keeps)
             if self._counts:
                 bucket.count(live)
@@ -196,6 +203,18 @@ class Optimizer:
 
     # ── layout ──────────────────────────────────────────────────────────────────────────────────────────
 
+    def _apart(self, parameter: nn.Parameter) -> bool:
+        """Whether it is of a bias or norm layer, and these have hyperparameters of their own."""
+        return parameter.ndim <= 1 and (not self.wd_bn_bias or self.lr_bn_bias != 1)
+
+    def _hyper(self, bucket: Bucket) -> dict[str, float]:
+        """The hyperparameters that hold for a bucket now."""
+        hyper = self.hypers[bucket.group]
+        if not bucket.apart:
+            return hyper
+        wd = hyper.get("wd", 0.0) if self.wd_bn_bias else 0.0
+        return {**hyper, "lr": hyper["lr"] * self.lr_bn_bias, "wd": wd}
+
     def _tasks(self, bucket: Bucket, live: list[int]) -> list[Task]:
         """The tasks of a composed update, planned anew only where other parameters have a gradient."""
         planned, tasks = self._plans.get(bucket, ([], []))
@@ -226,12 +245,17 @@ class Optimizer:
                 if parameter.requires_grad or any(
                     f"{group}.{index}.{name}" in tensors for name in self._keeps
                 ):
-                    decays = self.wd_bn_bias or parameter.ndim > 1
-                    key = group, decays, parameter.device, parameter.dtype, is_dense(parameter)
+                    key = (
+                        group,
+                        self._apart(parameter),
+                        parameter.device,
+                        parameter.dtype,
+                        is_dense(parameter),
+                    )
                     members.setdefault(key, []).append((index, parameter))
                 else:
                     self._left_out.append(parameter)
-        self._buckets = [Bucket(group, decays, found) for (group, decays, *_), found in members.items()]
+        self._buckets = [Bucket(group, apart, found) for (group, apart, *_), found in members.items()]
         for bucket in self._buckets:
             bucket.steps = [steps[bucket.group][index] for index in bucket.indices]
             for place, index in enumerate(bucket.indices):

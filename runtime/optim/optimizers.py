@@ -11,6 +11,7 @@ torch's fused kernels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from mfc.runtime.component import Optimizer, Range, Rate, Stat, Stepper, optimizer
@@ -189,7 +190,18 @@ def lookahead(
     inner: Composition = optimizer
     parts = [part for part in inner.parts if not isinstance(part, step_count)]
     parts = [step_count(), slow_weights(), *parts, lookahead_step(k, alpha)]
-    return Composition(parts, inner.lr, inner.wd_bn_bias)
+    return replace(inner, parts=parts)
+
+
+@optimizer
+def bn_bias_lr(optimizer: Optimizer, factor: Annotated[float, Range(above=0)] = 64.0) -> Composition:
+    """Another optimizer, at `factor` times its rate for biases and norm layers (parameters of one dimension).
+
+    In short trainings these lag behind. K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), takes
+    64 times the rate for the biases of batch norm.
+    """
+    inner: Composition = optimizer
+    return replace(inner, lr_bn_bias=inner.lr_bn_bias * factor)
 
 
 @optimizer(keeps=("slow",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,9 +24,11 @@ from mfc.runtime.optim import optimizers, stats, steppers
 from mfc.runtime.optim.optimizer import Composition
 from mfc.runtime.optim.optimizers import (
     adam,
+    bn_bias_lr,
     lamb,
     larc,
     lookahead,
+    momentum,
     radam,
     ranger,
     rmsprop,
@@ -554,6 +557,48 @@ def test_parts_that_do_not_go_together(parts, message):
     assert caught.value.code == "R0225"
 
 
+AROUND_ANOTHER = ("lookahead", "bn_bias_lr")
+
+
+@pytest.mark.parametrize("lowered", [True, False], ids=["lowered", "composed"])
+@pytest.mark.parametrize("wd_bn_bias", [True, False], ids=["all_decay", "weights_decay"])
+def test_biases_and_norms_have_a_rate_of_their_own(wd_bn_bias, lowered):
+    """As torch's SGD with two groups: the rate is the group's times the factor, also while a schedule drives it."""
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 3, bias=False)).double()
+    theirs = deepcopy(ours)
+    inner = momentum(lr=0.01, wd=0.1, nesterov=True, wd_bn_bias=wd_bn_bias)
+    optimizer = bn_bias_lr(bn_bias_lr(inner, 2.0), 4.0).create(
+        [{"params": ours.parameters()}], lowered=lowered
+    )
+    assert optimizer.lowered is lowered
+    flat = [p for p in theirs.parameters() if p.ndim == 1]
+    whole = [p for p in theirs.parameters() if p.ndim > 1]
+    reference = torch.optim.SGD(
+        [
+            {"params": whole, "lr": 0.01, "weight_decay": 0.1},
+            {"params": flat, "lr": 0.08, "weight_decay": 0.1 if wd_bn_bias else 0.0},
+        ],
+        momentum=0.9, nesterov=True,
+    )  # fmt: skip
+    for step in range(6):
+        optimizer.hypers[0]["lr"] = 0.01 * (step + 1)
+        for group, lr in zip(reference.param_groups, (0.01, 0.08)):
+            group["lr"] = lr * (step + 1)
+        x = torch.randn(8, 6, dtype=torch.float64)
+        for model in (ours, theirs):
+            model.zero_grad()
+            model(x).square().sum().backward()
+        optimizer.step()
+        reference.step()
+    for mine, its in zip(ours.parameters(), theirs.parameters()):
+        torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-12)
+
+
+def test_a_lookahead_keeps_the_rate_of_biases():
+    assert lookahead(bn_bias_lr(sgd(), 8.0)).lr_bn_bias == 8.0
+
+
 def test_two_lookaheads_have_one_state():
     with pytest.raises(RunError, match="both keep `slow`"):
         lookahead(lookahead(sgd()))
@@ -562,9 +607,10 @@ def test_two_lookaheads_have_one_state():
 
 def test_the_checker_knows_what_a_lookahead_can_stand_around():
     found = [info for info in builtin_catalog() if info.kind == "optimizer" and info.name != "stateful"]
-    assert len(found) == 10
+    assert len(found) == 11
     for info in found:
-        inner = lookahead(sgd()) if info.name == "lookahead" else getattr(optimizers, info.name)()
+        around = [sgd()] if info.name in AROUND_ANOTHER else []
+        inner = getattr(optimizers, info.name)(*around)
         kept = {state for part in inner.parts for state in part.keeps}
         assert set(info.facts["keeps"]) == kept & {"slow"}, info.name
 
@@ -573,7 +619,7 @@ def test_the_checker_knows_what_a_lookahead_can_stand_around():
 def test_the_hyperparameters_are_those_that_the_checker_knows(module):
     checked = 0
     for info in builtin_catalog():
-        if info.target.startswith(f"{module.__name__}:") and info.name not in ("stateful", "lookahead"):
+        if info.target.startswith(f"{module.__name__}:") and info.name not in ("stateful", *AROUND_ANOTHER):
             known = set(hyperparameters(info, {}))
             made = getattr(module, info.name)(**({"mom": 0.9} if "mom" in known else {}))
             run = {"lr", *made.hypers} if isinstance(made, Composition) else {*made.hypers}

@@ -77,6 +77,15 @@ def test_single_numbers():
     assert factor.scale.grad.item() == pytest.approx(x.sum().item(), abs=1e-5)
 
 
+def test_a_number_that_stays():
+    """It is part of the weights, so that a model read back computes the same, and no optimizer sees it."""
+    fixed = scale(init=0.125, learned=False)
+    x = torch.randn(3, 4)
+    assert torch.equal(fixed(x), x / 8)
+    assert list(fixed.parameters()) == []
+    assert {name: value.item() for name, value in fixed.state_dict().items()} == {"scale": 0.125}
+
+
 @pytest.mark.parametrize("before", [layer("bias"), layer("scale", init=2.0), layer("running_batchnorm", c=3)])
 def test_a_rectifier_may_overwrite_what_single_numbers_give(before):
     """In place saves memory, and gradients stay right."""
