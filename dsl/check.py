@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfc.dsl.catalog import Catalog
-from mfc.dsl.check_data import check_data, input_shape
+from mfc.dsl.check_data import check_complete, check_data, input_shape
 from mfc.dsl.check_evaluate import check_evaluation
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_optimizer import check_optimizer
@@ -42,6 +42,7 @@ def check(
         for declared in module.declarations():
             if checker.within_limits:
                 checker.safely(declared)
+    checker.not_for_training()
     bindings = program.entry.names.values()
     checker.checked.named = frozenset(binding for binding in bindings if isinstance(binding, Declared))
     return checker.checked
@@ -53,6 +54,7 @@ class _Checker:
         self.checked = Checked()
         self.train_checker = TrainChecker(evaluator, self.data_of, self.train_of)
         self.open: list[Instance] = []
+        self.blocks: list[DataInfo] = []
 
     @property
     def within_limits(self) -> bool:
@@ -134,7 +136,7 @@ class _Checker:
         scope = Scope(declared.module, names)
         match decl:
             case DataDecl():
-                check_data(self.evaluator, Instance(declared), scope)
+                self.blocks.append(check_data(self.evaluator, Instance(declared), scope))
             case ValueDecl():
                 self.value(decl, scope)
             case BodyDecl(kind="block" | "model"):
@@ -202,6 +204,7 @@ class _Checker:
                 info = check_data(self.evaluator, instance, scope)
             self.checked.data[instance] = info  # so that two that ask for one another come to an end
             self.checked.data[instance] = replace(info, awaits=self.telling(instance, asked))
+            self.blocks.append(info)
             for part in info.tokenizer.fit_on if info.tokenizer is not None else ():
                 self.data_of(part.data)
         return self.checked.data[instance]
@@ -247,3 +250,16 @@ class _Checker:
         for data in blocks:
             self.data_of(data)
         return tuple(blocks)
+
+    def not_for_training(self) -> None:
+        """Reports data blocks that nothing can be trained on. Those that models of other data are only asked about need
+        no labels, no tokenizer and no transforms; whether an evaluation measures anything on them is said there."""
+        asked = {info.data.declared for info in self.checked.evaluations.values() if info.data is not None}
+        trained = {
+            data.instance.declared
+            for info in self.checked.trains.values()
+            for data in self.train_checker.trained_on(info)
+        }
+        for data in self.blocks:
+            if data.instance.declared not in asked - trained:
+                check_complete(self.evaluator.diagnostics, data)

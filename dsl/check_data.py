@@ -11,6 +11,7 @@ from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_statistics import check_normalize
 from mfc.dsl.check_targets import NAMED, check_target, count_of_values
 from mfc.dsl.check_tokenizer import check_tokenizer
+from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Dim, is_varying
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import COUNT, INPUTS, LABELLED, TARGETS
@@ -46,14 +47,6 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
     inputs, options = _type(evaluator, decl.input, INPUTS, "an input", scope)
     target, of_target = _type(evaluator, decl.target, TARGETS, "a target", scope)
     fields = check_fields(evaluator, "data", decl.body, scope, decl.name.span, decl.name.text)
-    if target in LABELLED and "label" not in fields.written:
-        evaluator.diagnostics.add(
-            "E0207",
-            decl.name.span,
-            f"the data `{decl.name.text}` has no `label`",
-            f"{with_article(target)} needs one",
-            help="add `label = parent()` where the folder of a file is its label",
-        )
     if target == "next_token" and inputs not in ("", "text"):
         evaluator.diagnostics.add(
             "E0506",
@@ -87,7 +80,47 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         tuple(shaper.steps),
         values,
         validated=validated,
+        uneven=shaper.uneven,
     )
+
+
+def check_complete(diagnostics: Diagnostics, data: DataInfo) -> None:
+    """Reports what a data block lacks that is to be trained on: labels, a tokenizer, one size of images."""
+    decl, fields = data.instance.declared.decl, data.fields
+    assert isinstance(decl, DataDecl)
+    if data.target in LABELLED and "label" not in fields.written:
+        diagnostics.add(
+            "E0207",
+            decl.name.span,
+            f"the data `{decl.name.text}` has no `label`",
+            f"{with_article(data.target)} needs one",
+            help="add `label = parent()` where the folder of a file is its label",
+        )
+    if data.input == "text" and "tokenizer" not in fields.written:
+        diagnostics.add(
+            "E0207",
+            decl.name.span,
+            f"the data `{decl.name.text}` has no `tokenizer`",
+            "texts need one",
+            help="add `tokenizer = words()` or `tokenizer = sentencepiece()`",
+        )
+    if data.uneven:
+        part, item = next(iter(data.uneven.items()))
+        which = "images" if len(data.uneven) == len(PARTS) else f"{PARTS[part]} images"
+        diagnostics.add(
+            "E0501",
+            fields.span("item_transforms", decl.name.span),
+            f"the {which} of `{decl.name.text}` differ in size and can't be put into one batch",
+            f"an item is {shapes.show_shape(item)}",
+            help="add `resize(SIZE)` to `item_transforms`",
+        )
+
+
+def is_complete(data: DataInfo) -> bool:
+    """Whether something can be trained on a data block."""
+    said = Diagnostics()
+    check_complete(said, data)
+    return not said.found
 
 
 def _check_columns(evaluator: Evaluator, decl: DataDecl, fields: Fields, inputs: str) -> None:
@@ -168,6 +201,7 @@ class _Shaper:
     fields: Fields
     inputs: str
     steps: list[tuple[str, Span, Shape]] = field(default_factory=list)
+    uneven: dict[str, Shape] = field(default_factory=dict)
 
     def follow(self) -> tuple[Shape | None, Shape | None, Shape | None]:
         """The shape of an item and of a batch to train on, and that of a batch to validate on where it is another."""
@@ -250,16 +284,5 @@ class _Shaper:
         """The shapes of batches of items; items that differ in size can't be put into one."""
         if self.inputs == "text":
             return {part: item and (BATCH, TOKENS) for part, item in items.items()}
-        varying = {part: item for part, item in items.items() if item and any(map(is_varying, item))}
-        if not varying:
-            return {part: item and (BATCH, *item) for part, item in items.items()}
-        part, item = next(iter(varying.items()))
-        which = "images" if len(varying) == len(items) else f"{PARTS[part]} images"
-        self.evaluator.diagnostics.add(
-            "E0501",
-            self.fields.span("item_transforms", self.decl.name.span),
-            f"the {which} of `{self.decl.name.text}` differ in size and can't be put into one batch",
-            f"an item is {shapes.show_shape(item)}",
-            help="add `resize(SIZE)` to `item_transforms`",
-        )
-        return dict.fromkeys(items)
+        self.uneven = {part: item for part, item in items.items() if item and any(map(is_varying, item))}
+        return {part: item and (BATCH, *item) if not self.uneven else None for part, item in items.items()}

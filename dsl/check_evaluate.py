@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from mfc.dsl.check_fields import check_fields
+from mfc.dsl.check_other_data import OtherData
 from mfc.dsl.check_targets import ONE_EACH
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.fields import LABELLED
 from mfc.dsl.lints import lint_evaluation
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
@@ -38,16 +40,8 @@ def check_evaluation(
     known = [(data, info.model) for info in infos if (data := _data_of(trains, info)) is not None]
     if not isinstance(model, Ensemble) or _go_together(evaluator, [data for data, _ in known], at):
         _check_metrics(trains, fields, known, owner)
-    if isinstance(part, Part) and part.part.partition(".")[2]:
-        evaluator.diagnostics.add(
-            "E0301", fields.span("data", owner), f"`{part.part}` is a fact of a part, and no data to evaluate on",
-            "not a part", help=f"write `.{part.part.partition('.')[0]}`",
-        )  # fmt: skip
-    if isinstance(part, Part) and part.part == "valid":
-        for info in infos:
-            trained_on, measured = trains.trained_on(info), trains.data_of(part.data)
-            span = fields.span("data", owner)
-            lint_evaluation(evaluator.diagnostics, info.instance.name, trained_on, measured, span)
+    if isinstance(part, Part):
+        _check_part(evaluator, trains, part, infos, fields, owner)
     on = (part.data, part.part) if isinstance(part, Part) else (None, "valid")
     return EvaluationInfo(instance, fields, named, isinstance(model, Ensemble), *on)
 
@@ -61,6 +55,38 @@ def _wrong_list(model: list[Any]) -> str:
     names = [train.name for train in model if isinstance(train, Instance)]
     twice = next((name for name in names if names.count(name) > 1), None)
     return "is an empty list" if not model else f"names `{twice}` twice" if twice else ""
+
+
+def _check_part(
+    evaluator: Evaluator,
+    trains: TrainChecker,
+    part: Part,
+    infos: list[TrainInfo],
+    fields: Fields,
+    owner: Span,
+) -> None:
+    """The data that is named: a part that the models can be asked about, with labels where metrics need them."""
+    span = fields.span("data", owner)
+    if part.part.partition(".")[2]:
+        evaluator.diagnostics.add(
+            "E0301", span, f"`{part.part}` is a fact of a part, and no data to evaluate on",
+            "not a part", help=f"write `.{part.part.partition('.')[0]}`",
+        )  # fmt: skip
+        return
+    data = trains.data_of(part.data)
+    if fields["metrics"] and "label" not in data.fields.written and data.target in LABELLED:
+        evaluator.diagnostics.add(
+            "E0207", fields.span("metrics", owner), f"metrics compare with labels, and `{data.instance.name}` has none",
+            "needs labels", help=f"give `{data.instance.name}` a `label`, or leave out `metrics`",
+        )  # fmt: skip
+    other = OtherData(evaluator, data, span)
+    for info in infos:
+        own = _data_of(trains, info)
+        if own is not None and own.instance != part.data and not other.check(info, own):
+            break  # the others would only repeat it
+    if part.part == "valid":
+        for info in infos:
+            lint_evaluation(evaluator.diagnostics, info.instance.name, trains.trained_on(info), data, span)
 
 
 def _data_of(trains: TrainChecker, info: TrainInfo) -> DataInfo | None:

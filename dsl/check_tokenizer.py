@@ -32,14 +32,6 @@ def check_tokenizer(
             )
         return None
     if "tokenizer" not in fields.written:
-        if inputs:
-            evaluator.diagnostics.add(
-                "E0207",
-                decl.name.span,
-                f"the data `{decl.name.text}` has no `tokenizer`",
-                "texts need one",
-                help="add `tokenizer = words()` or `tokenizer = sentencepiece()`",
-            )
         return None
     name, fit_on = f"{data.name}.tokenizer", (Part(data, "train.texts"),)
     if isinstance(value, Instance):

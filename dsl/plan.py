@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.check_callbacks import decided, follows, in_order, monitored
+from mfc.dsl.check_data import is_complete
 from mfc.dsl.elaborate import Elaborated
-from mfc.dsl.lower import lower, takes_path
+from mfc.dsl.lower import lower
+from mfc.dsl.plan_evaluation import plan_evaluation
+from mfc.dsl.plan_parts import labelling, masked, unfitted, unplaced
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
-from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_column, reads_data
+from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_data
 
 CodeHash = Callable[[Iterable[str], bool], str]
 """The hash of all code that targets can reach; also of what is in `MEASURING`, if it is said so."""
@@ -24,12 +27,13 @@ CodeHash = Callable[[Iterable[str], bool], str]
 CODE = {
     "files": "mfc.stages:scan",
     "items": "mfc.stages:run_items",
+    "part": "mfc.stages:run_part",
     "packed": "mfc.stages:run_packed",
     "tokenizer": "mfc.stages:run_tokenizer",
     "tokens": "mfc.stages:run_tokens",
     "init": "mfc.stages:run_init",
     "train": "mfc.stages:run_train",
-    "evaluation": "mfc.stages:run_evaluation",
+    "evaluation": "mfc.evaluations:run_evaluation",
 }
 """What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`, and for
 `MEASURING` where what is measured decides nothing."""
@@ -84,7 +88,7 @@ def plan(
     Raises:
         NotRunnable: a target's kind of data or declaration has no stages in this version.
     """
-    planner = _Planner(checked, code_hash, folder)
+    planner = Planner(checked, code_hash, folder)
     for instance in _wanted(checked, targets):
         planner.add(instance)
     stages = tuple(planner.stages.values())
@@ -95,7 +99,7 @@ def plan(
 def loading(checked: Checked, data: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """How batches of a data block are drawn: what decides them, and what only places them. Raises KeyError."""
     info = {i.name: checked.data[i] for i in checked.runnable() if i in checked.data}[data]
-    recipe, placing = _Planner(checked, lambda targets, measuring: "", folder).loading(info)
+    recipe, placing = Planner(checked, lambda targets, measuring: "", folder).loading(info)
     return lower(recipe), placed(lower(placing), folder)
 
 
@@ -104,10 +108,6 @@ RUNNABLE = {
     "text": ("category", "multi_category", "value", "next_token"),
 }
 """The kinds of data that there are stages for: targets by input."""
-
-
-EVALUATED = ("train", "valid", "all")
-"""The parts that models are evaluated on."""
 
 
 def placed(value: Any, folder: str) -> Any:
@@ -123,7 +123,7 @@ def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
 
 
 @dataclass
-class _Planner:
+class Planner:
     checked: Checked
     code_hash: CodeHash
     folder: str
@@ -177,10 +177,10 @@ class _Planner:
         items = self.items(data)
         self.optimised |= optimised(data)
         fields, name = data.fields, data.instance.name
-        source, where = _unplaced(fields["source"]), {"source": fields["source"]}
+        source, where = unplaced(fields["source"]), {"source": fields["source"]}
         if data.tokenizer is not None:
             tokenizer = self.tokenizer(data.tokenizer)
-            recipe = {"source": source, "tokenizer": _unfitted(data.tokenizer.component)}
+            recipe = {"source": source, "tokenizer": unfitted(data.tokenizer.component)}
             tokens = self.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer))
             return items, tokenizer, tokens, *self.telling(data)
         if not can_pack(data):
@@ -191,8 +191,8 @@ class _Planner:
             "shape": data.item,
             "on_error": fields["on_error"],
         }
-        recipe |= {k: _unplaced(fields[k]) for k in _masked(data)}
-        where |= {k: fields[k] for k in _masked(data)}
+        recipe |= {k: unplaced(fields[k]) for k in masked(data)}
+        where |= {k: fields[k] for k in masked(data)}
         packed = self.stage(
             "packed", f"{name}.packed", recipe, where | {"workers": fields["workers"]}, (items,)
         )
@@ -200,6 +200,13 @@ class _Planner:
 
     def items(self, data: DataInfo) -> str:
         """Adds the stages that find a data block's items and their targets."""
+        if not is_complete(data):
+            raise NotRunnable(f"data `{data.instance.name}`, which models are only asked about,")
+        files, (recipe, where) = self.files(data), labelling(data)
+        return self.stage("items", f"{data.instance.name}.items", recipe, where, (files,))
+
+    def files(self, data: DataInfo) -> str:
+        """Adds the stage that lists the items of a data block's source."""
         fields, name = data.fields, data.instance.name
         if data.target not in RUNNABLE.get(data.input, ()):
             raise NotRunnable(f"data `{name}`: {data.input or 'several inputs'} -> {data.target}")
@@ -207,20 +214,10 @@ class _Planner:
         for other in ("input", "processors"):
             if fields[other]:
                 raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
-        recipe, where = {"source": _unplaced(fields["source"])}, {"source": fields["source"]}
+        recipe, where = {"source": unplaced(fields["source"])}, {"source": fields["source"]}
         if data.target == "mask":  # the masks' files are content of the items
-            recipe["label"], where["label"] = _unplaced(fields["label"]), fields["label"]
-        files = self.stage("files", f"{name}.files", recipe, where, ())
-        recipe = {k: fields[k] for k in ("split", "label", "vocab")} | {"target": data.target}
-        if data.target == "mask":
-            return self.stage(
-                "items", f"{name}.items", recipe | {"label": _unplaced(fields["label"])}, where, (files,)
-            )
-        if not any(reads_column(fields[k]) for k in ("split", "label")):
-            return self.stage("items", f"{name}.items", recipe, {}, (files,))
-        # the digests of the items cover how the columns are read; the source counts by its code
-        recipe["columns"] = replace(fields["source"], args={})
-        return self.stage("items", f"{name}.items", recipe, where, (files,))
+            recipe["label"], where["label"] = unplaced(fields["label"]), fields["label"]
+        return self.stage("files", f"{name}.files", recipe, where, ())
 
     def tokenizer(self, tokenizer: TokenizerInfo) -> str:
         """Adds the stage that fits a tokenizer to the texts of parts of data blocks."""
@@ -229,10 +226,10 @@ class _Planner:
             data = self.checked.data[part.data]
             inputs.append(self.items(data))
             parts.append(
-                {"source": _unplaced(data.fields["source"]), "part": part.part.removesuffix(".texts")}
+                {"source": unplaced(data.fields["source"]), "part": part.part.removesuffix(".texts")}
             )
             where.append(data.fields["source"])
-        recipe = {"tokenizer": _unfitted(tokenizer.component), "parts": parts}
+        recipe = {"tokenizer": unfitted(tokenizer.component), "parts": parts}
         return self.stage("tokenizer", tokenizer.name, recipe, {"sources": where}, inputs)
 
     def loading(self, data: DataInfo) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -240,14 +237,14 @@ class _Planner:
         fields = data.fields
         if data.tokenizer is not None:
             recipe = {"batch_size": fields["batch_size"], "target": data.target, "name": data.instance.name}
-            where = {"tokenizer": data.tokenizer.name, "tokenize": _unfitted(data.tokenizer.component)}
+            where = {"tokenizer": data.tokenizer.name, "tokenize": unfitted(data.tokenizer.component)}
             return recipe | {"options": data.options}, where
         recipe = {k: fields[k] for k in ("batch_transforms", "batch_size")}
         recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}
         if not can_pack(data):
-            recipe |= {"source": _unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
-            recipe |= {"on_error": fields["on_error"]} | {k: _unplaced(fields[k]) for k in _masked(data)}
-        where = ("source", "item_transforms", "batch_transforms", "workers", *_masked(data))
+            recipe |= {"source": unplaced(fields["source"]), "item_transforms": fields["item_transforms"]}
+            recipe |= {"on_error": fields["on_error"]} | {k: unplaced(fields[k]) for k in masked(data)}
+        where = ("source", "item_transforms", "batch_transforms", "workers", *masked(data))
         return recipe, {k: fields[k] for k in where}
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
@@ -313,27 +310,10 @@ class _Planner:
 
     def evaluation(self, evaluation: EvaluationInfo) -> str:
         """The stage that measures trained models."""
-        fields, name = evaluation.fields, evaluation.instance.name
-        if evaluation.part not in EVALUATED:
-            raise NotRunnable(f"evaluate `{name}` on the part `{evaluation.part}`")
         if not evaluation.trains:
-            raise NotRunnable(f"evaluate `{name}`, whose models only data decides")
+            raise NotRunnable(f"evaluate `{evaluation.instance.name}`, whose models only data decides")
         trained = [self.stages[self.train(self.checked.trains[train])[-1]] for train in evaluation.trains]
-        for stage in trained:
-            if evaluation.data is not None and stage.recipe["data"]["name"] != evaluation.data.name:
-                raise NotRunnable(f"evaluate `{name}` on other data than that of `{stage.name}`")
-        recipe = {
-            "trains": [stage.name for stage in trained],
-            # what acts in evaluation alone decides no weights
-            "built": {stage.name: stage.recipe for stage in trained},
-            "metrics": fields["metrics"],
-            "together": evaluation.together,
-            "part": evaluation.part,
-        }
-        made = ("init", "train")
-        held = (held for stage in trained for held in stage.inputs if self.stages[held].kind not in made)
-        inputs = list(dict.fromkeys([*recipe["trains"], *held, *self.telling(evaluation)]))
-        return self.stage("evaluation", name, recipe, {}, inputs, measures=True)
+        return plan_evaluation(self, evaluation, trained)
 
     def weights(self, value: Any) -> Any:
         """Weights of another training come from the stage that ends it."""
@@ -392,11 +372,6 @@ def optimised(data: DataInfo) -> dict[str, str]:
     return notes
 
 
-def _masked(data: DataInfo) -> tuple[str, ...]:
-    """The fields that say what items' masks are."""
-    return ("label", "vocab") if data.target == "mask" else ()
-
-
 def _draws(value: Any) -> bool:
     """Whether a transform, or one that it wraps, draws at random or differs between training and validation."""
     if not isinstance(value, ComponentValue):
@@ -404,21 +379,8 @@ def _draws(value: Any) -> bool:
     return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
-def _unplaced(value: Any) -> Any:
-    """A source without the arguments that only say where its items lie."""
-    if not isinstance(value, ComponentValue):
-        return value
-    paths = {p.name for p in value.info.parameters if takes_path(p.type)}
-    return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
-
-
 def _absolute(path: str, folder: str) -> str:
     return path if path.startswith("~") else posixpath.join(folder, path)
-
-
-def _unfitted(tokenizer: ComponentValue) -> ComponentValue:
-    """A tokenizer without the texts that it is fitted to: the plan has them as stages."""
-    return replace(tokenizer, args={k: v for k, v in tokenizer.args.items() if k != "fit_on"})
 
 
 def _listed(value: Any) -> list[Any]:

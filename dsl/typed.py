@@ -69,6 +69,8 @@ class DataInfo:
     """The data blocks that tell what its fields are."""
     validated: Shape | None = None
     """The shape of a batch to validate on, where it is another one."""
+    uneven: Mapping[str, Shape] = field(default_factory=dict)
+    """The parts whose images differ in size, and what an item is there."""
 
 
 @node

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from mfc import stages
+from mfc import evaluations, stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
@@ -268,6 +268,8 @@ class Driver:
         match stage.kind:
             case "items":
                 stages.run_items(stage, self.folders, result.folder, self.means)
+            case "part":
+                stages.run_part(stage, self.folders, result.folder)
             case "packed" | "tokenizer" | "tokens":
                 carry_out = getattr(stages, f"run_{stage.kind}")
                 carry_out(stage, self.folders, result.folder, self.means, self._shows(stage.name))
@@ -283,7 +285,7 @@ class Driver:
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
             case "evaluation":
-                stages.run_evaluation(
+                evaluations.run_evaluation(
                     stage, self._stages, self.learners, self.folders, result.folder, self.means
                 )
 

@@ -15,6 +15,7 @@ from mfc.driver import Driver, Status
 from mfc.dsl import ir
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.values import INIT, Instance
+from mfc.evaluations import read_evaluation
 from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
@@ -243,7 +244,7 @@ class Job:
         for status in statuses:
             if status.stage.kind == "evaluation":
                 folder = driver.folders[status.stage.name]
-                measured = stages.read_evaluation(folder)
+                measured = read_evaluation(folder)
                 evaluations[status.stage.name] = Evaluation(status.stage, folder, **measured)
             if status.stage.kind == "train":
                 learner = driver.learners.get(status.stage.name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from mfc.dsl import ir
 from mfc.runtime.build import build
 from mfc.runtime.data.files import Listing, list_files
-from mfc.runtime.data.items import Items, list_items, overlap
+from mfc.runtime.data.items import Items, items_of_part, list_items, overlap
 from mfc.runtime.disk import write_file
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.vocab import VOCAB, read_vocab
@@ -42,9 +42,6 @@ META = "meta.json"
 
 METRICS = "metrics.json"
 """The metrics that a training measured, as the plan has them."""
-
-EVALUATION = "evaluation.json"
-"""What an evaluation measured, model by model."""
 
 Folders = Mapping[str, Path]
 """Where the results of stages lie, by the stages' names."""
@@ -85,6 +82,17 @@ def run_items(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> None
     items.save(out)
 
 
+def run_part(stage: ir.Stage, inputs: Folders, out: Path) -> None:
+    """The items of a part that a model of other data is asked about, which has a vocabulary of its own."""
+    recipe, placing = stage.recipe, stage.placing
+    listing, known = Listing.load(inputs[stage.inputs[0]]), Items.load(inputs[stage.inputs[1]])
+    split = located(stage, recipe["split"])
+    label = build(placing["label"]) if "label" in placing else located(stage, recipe["label"])
+    source = build(placing["source"]) if "columns" in recipe else None
+    target, vocab = recipe["target"], recipe["vocab"]
+    items_of_part(listing, recipe["part"], split, label, known, target, vocab, source).save(out)
+
+
 def facts(stage: ir.Stage, folder: Path) -> dict[str, int | list[int]]:
     """What a stage found out that specs may ask for: `{"cifar.classes": 10}`, `{"pieces.vocab": 8000}`."""
     if stage.kind == "tokenizer":
@@ -116,7 +124,7 @@ def _masks(placing: Mapping[str, Any], items: Items) -> Masks | None:
     """The masks of items, where these have masks."""
     from mfc.runtime.data.masks import Masks
 
-    return Masks(build(placing["label"]), items.vocab) if "label" in placing else None
+    return Masks(build(placing["label"]), items.vocab) if placing.get("label") is not None else None
 
 
 def run_tokenizer(
@@ -225,42 +233,6 @@ def result(stage: ir.Stage, folder: Path, learner: Callable[[], Learner]) -> dic
     later = iter(measure(restored.model, restored.dls.valid, missing, restored.device).values())
     values = (next(later) if column is None else row[column] for column in places)
     return found | dict(zip(metric_names(metrics), values))
-
-
-def run_evaluation(
-    stage: ir.Stage,
-    trains: Mapping[str, ir.Stage],
-    trained: Mapping[str, Learner],
-    inputs: Folders,
-    out: Path,
-    means: Means,
-) -> None:
-    """Measures trained models, one after the other: each for itself, or what they say together. Those that were not
-    just `trained` are built again."""
-    from mfc.runtime.training.evaluation import mean_and_spread, measured, said, together
-
-    recipe = stage.recipe
-    metrics, part, whole = located(stage, recipe["metrics"]), recipe["part"], recipe["together"]
-    found: dict[str, Any] = {}
-    for name in recipe["trains"]:
-        learner = trained.get(name) or restore(trains[name], inputs, inputs[name], means)
-        try:
-            found[name] = said(learner, part) if whole else measured(learner, metrics, part)
-        finally:
-            learner.dls.close()
-    if whole:
-        result, each = together(found, metrics)
-        spread: dict[str, float] = {}
-    else:
-        each = found
-        result, spread = mean_and_spread(list(each.values()))
-    report = {"result": result, "spread": spread, "each": each}
-    write_file(out / EVALUATION, json.dumps(report, indent=1).encode())
-
-
-def read_evaluation(folder: Path) -> dict[str, Any]:
-    """What an evaluation measured: `result`, `spread` and `each`."""
-    return json.loads((folder / EVALUATION).read_bytes())
 
 
 def standing(folder: Path) -> int | None:

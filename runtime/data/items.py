@@ -91,14 +91,8 @@ def list_items(
     Args:
         source: the source, where the split or the labels read a column of its table.
     """
-    by_label = getattr(split, "by_label", False)
-    if by_label and (label is None or target == "mask"):
-        message = f"`{type(split).__name__}` splits by labels, and these items have none"
-        raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
-    labels = _labels(label, listing.paths, source, target) if by_label else None
-    more = [[tuple(one) if isinstance(one, list) else one for one in labels]] if labels else []
-    more = more or _values(split, source, listing.paths)
-    train, valid = _parts(split, listing.paths, *more)
+    train, valid, labels = _divided(listing, split, label, target, source)
+    _must_have(split, listing, train=train, valid=valid)
     used = sorted({*train, *valid})
     paths = [listing.paths[i] for i in used]
     place = {old: new for new, old in enumerate(used)}
@@ -117,11 +111,68 @@ def list_items(
         words = build_vocab([one for i in train for one in several[i]], vocab)
         if not words:
             raise RunError("R0108", "no item of the training part has a label", help="see what `label` reads")
-        targets = encode_several(several, paths, words, given=vocab is not None)
+        targets = encode_several(several, paths, words, "train" if vocab is None else "given")
     else:
         words = build_vocab([labels[i] for i in train], vocab)
-        targets = encode_categories(labels, paths, words, given=vocab is not None)
+        targets = encode_categories(labels, paths, words, "train" if vocab is None else "given")
     return Items(paths, digests, train, valid, targets, words)
+
+
+def items_of_part(
+    listing: Listing,
+    part: str,
+    split: Any,
+    label: Any,
+    known: Items,
+    target: Target = "category",
+    vocab: Sequence[str] | None = None,
+    source: Any = None,
+) -> Items:
+    """One part of a source's items as a model has them that knows the labels of other items: the targets are places in
+    its vocabulary. All of them are in both parts; without a labeler they have no targets.
+
+    Raises RunError R0106 for an empty part, R0107 for labels that the model does not know, and what `list_items` does.
+
+    Args:
+        part: `train`, `valid`, `all` for both, or `test` for what the split leaves out.
+        known: what the model was trained with.
+        vocab: the names of a mask's classes, where the labeler does not know them.
+        source: as in `list_items`.
+    """
+    train, valid, _ = _divided(listing, split, label, target, source)
+    rest = {*range(len(listing.paths))} - {*train} - {*valid}
+    chosen = sorted({"train": train, "valid": valid, "all": [*train, *valid], "test": rest}[part])
+    _must_have(split, listing, **{part: chosen})
+    paths = [listing.paths[i] for i in chosen]
+    digests, ids = [listing.digests[i] for i in chosen], list(range(len(chosen)))
+    targets = [] if label is None else _known_targets(paths, label, known, target, vocab, source)
+    return Items(paths, digests, ids, ids, targets, known.vocab)
+
+
+def _known_targets(
+    paths: list[str], label: Any, known: Items, target: Target, vocab: Sequence[str] | None, source: Any
+) -> list[Any]:
+    """The targets of items by the vocabulary of others."""
+    if target == "next_token":
+        return []
+    if target == "mask":
+        if (names := _classes(label, vocab)) != known.vocab:
+            theirs, ours = shown(names), shown(known.vocab)
+            message = f"the masks are of the classes {theirs}, and the model was taught {ours}"
+            raise RunError("R0107", message, help="name the same classes in the same order")
+        return []
+    labels = _labels(label, paths, source, target)
+    if target == "multi_category":
+        return encode_several(as_lists(labels), paths, known.vocab, "model")
+    if target == "category":
+        return encode_categories(labels, paths, known.vocab, "model")
+    values = encode_values(labels, paths)
+    ours, theirs = len(_listed(known.targets[0])), len(_listed(values[0]))
+    if ours != theirs:
+        has = f"`{paths[0]}` has {theirs} value{'' if theirs == 1 else 's'}"
+        message = f"{has}, and the model was taught items with {ours}"
+        raise RunError("R0109", message, help="give every item as many numbers")
+    return values
 
 
 OVERLAP = "W0711"
@@ -179,6 +230,29 @@ def _values(reader: Any, source: Any, items: Sequence[str]) -> list[Sequence[Any
     return [list(map(list, zip(*(source.column(one, items) for one in name))))]
 
 
+def _divided(
+    listing: Listing, split: Any, label: Any, target: Target, source: Any
+) -> tuple[list[int], list[int], list[Any] | None]:
+    """The two parts of a source's items, and their labels where the split goes by these."""
+    by_label = getattr(split, "by_label", False)
+    if by_label and (label is None or target == "mask"):
+        message = f"`{type(split).__name__}` splits by labels, and these items have none"
+        raise RunError("R0108", message, help="add a `label`, or split with `random(valid = 0.1)`")
+    labels = _labels(label, listing.paths, source, target) if by_label else None
+    more = [[tuple(one) if isinstance(one, list) else one for one in labels]] if labels else []
+    return *_parts(split, listing.paths, *(more or _values(split, source, listing.paths))), labels
+
+
+def _must_have(split: Any, listing: Listing, **parts: list[int]) -> None:
+    """Raises RunError R0106 for a part without items."""
+    for part, places in parts.items():
+        if not places:
+            count, name = len(listing.paths), type(split).__name__
+            raise RunError(
+                "R0106", f"the {part} part is empty: `{name}` puts none of {count:,} items into it"
+            )
+
+
 def _parts(split: Any, *arguments: Sequence[Any]) -> tuple[list[int], list[int]]:
     """What a splitter gives, checked: a user's own may be wrong in any way."""
     paths = arguments[0]
@@ -194,9 +268,4 @@ def _parts(split: Any, *arguments: Sequence[Any]) -> tuple[list[int], list[int]]
             raise RunError("R0111", f"`{name}` gives places of items outside of 0..{len(paths) - 1}")
     if both := sorted(set(train).intersection(valid)):
         raise RunError("R0106", f"`{name}` puts items into both parts: {shown([paths[i] for i in both])}")
-    for part, places in (("train", train), ("valid", valid)):
-        if not places:
-            raise RunError(
-                "R0106", f"the {part} part is empty: `{name}` puts none of {len(paths):,} items into it"
-            )
     return train, valid

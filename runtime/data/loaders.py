@@ -39,12 +39,13 @@ class Batch(NamedTuple):
     Args:
         x: images, float32, `b c h w`.
         y: targets: int64 places in the vocabulary, `b`; float32 0 and 1, `b classes`; float32 values, `b` or `b n`; or
-            the classes of pixels, int64 `b h w`, -100 for those of none.
+            the classes of pixels, int64 `b h w`, -100 for those of none. None for items without labels, of which a
+            trained model may be asked.
         items: ids, int64, `b`, always on the CPU.
     """
 
     x: Tensor
-    y: Tensor
+    y: Any
     items: Tensor
 
 
@@ -82,9 +83,10 @@ class Loader:
     Args:
         dataset: gives images for `(epoch, ids)`.
         sampler: says which ids make a batch.
-        targets: of all items, by id; None where they are masks, the last channel of the images.
+        targets: of all items, by id; None where they have none, or masks.
         transform: the batch transforms, in the form for this part.
         workers: processes that fetch images; 0 fetches them in this one.
+        masked: whether the last channel of the images is their mask.
     """
 
     def __init__(
@@ -95,9 +97,10 @@ class Loader:
         transform: Any,
         device: torch.device,
         workers: int = 0,
+        masked: bool = False,
     ) -> None:
         self.dataset, self.sampler, self.transform = dataset, sampler, transform
-        self.device, self.workers = device, workers
+        self.device, self.workers, self.masked = device, workers, masked
         self.targets = None if targets is None else targets.to(device)
         self.skipped: dict[str, str] = {}
         self._batches: DataLoader[Fetched | RunError] | None = None
@@ -125,10 +128,10 @@ class Loader:
         self.set_epoch(epoch + 1)
 
     def _batch(self, x: Tensor, items: Tensor, epoch: int) -> Batch:
-        if self.targets is None:
+        if self.masked:
             x, y = self.transform.with_masks(x[:, :-1], x[:, -1], items, epoch)
             return Batch(x, y, items)
-        y = self.targets[items.to(self.device, non_blocking=True)]
+        y = None if self.targets is None else self.targets[items.to(self.device, non_blocking=True)]
         return Batch(self.transform(x, items, epoch), y, items)
 
     def state_dict(self) -> dict[str, int]:
@@ -229,7 +232,7 @@ class DataLoaders:
         packed = isinstance(images, Packed)
         self.workers = workers if workers is not None else 0 if packed else min(os.cpu_count() or 1, 16)
         self._broken = images.skipped if packed else {}
-        self._targets = encoded(items) if masks is None else None
+        self._targets = encoded(items)
         self.train = self._loader("train", items.train, training=True)
         self.valid = self._loader("valid", items.valid, training=False)
 
@@ -261,7 +264,8 @@ class DataLoaders:
             dataset = FileImages(
                 self._images, self.items.paths, transforms, stream, self._on_error, pin, self._masks
             )
-        return Loader(dataset, sampler, self._targets, self._pipelines[training], self.device, self.workers)
+        transform, masked = self._pipelines[training], self._masks is not None
+        return Loader(dataset, sampler, self._targets, transform, self.device, self.workers, masked)
 
 
 def _as_it_is(fetched: Any) -> Any:

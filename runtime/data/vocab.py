@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeAlias
 from mfc.runtime.data.paths import shown
 from mfc.runtime.errors import RunError
 
+Whose: TypeAlias = Literal["train", "given", "model"]
+"""Where a vocabulary is from: the training part, the spec, or a model that was trained on other items."""
+
 Target: TypeAlias = Literal["category", "multi_category", "mask", "value", "next_token"]
 
 
@@ -23,18 +26,14 @@ def build_vocab(labels: Sequence[str], given: Sequence[str] | None = None) -> li
 
 
 def encode_categories(
-    labels: Sequence[str], items: Sequence[str], vocab: Sequence[str], given: bool = False
+    labels: Sequence[str], items: Sequence[str], vocab: Sequence[str], whose: Whose = "train"
 ) -> list[int]:
-    """Each label's place in the vocabulary; RunError for labels that it lacks.
-
-    Args:
-        given: whether the vocabulary was given, and not taken from the training part.
-    """
+    """Each label's place in the vocabulary; RunError for labels that it lacks."""
     place = {label: i for i, label in enumerate(vocab)}
     try:
         return [place[label] for label in labels]
     except KeyError:
-        raise _unknown(labels, items, place, given) from None
+        raise _unknown(labels, items, place, whose) from None
 
 
 def as_lists(labels: Sequence[str | Sequence[str]]) -> list[list[str]]:
@@ -43,7 +42,7 @@ def as_lists(labels: Sequence[str | Sequence[str]]) -> list[list[str]]:
 
 
 def encode_several(
-    labels: Sequence[Sequence[str]], items: Sequence[str], vocab: Sequence[str], given: bool = False
+    labels: Sequence[Sequence[str]], items: Sequence[str], vocab: Sequence[str], whose: Whose = "train"
 ) -> list[list[int]]:
     """The places of each item's labels in the vocabulary, in ascending order; RunError as for categories."""
     place = {label: i for i, label in enumerate(vocab)}
@@ -51,7 +50,7 @@ def encode_several(
         return [sorted({place[label] for label in several}) for several in labels]
     except KeyError:
         flat = [(label, item) for several, item in zip(labels, items) for label in several]
-        raise _unknown([label for label, _ in flat], [item for _, item in flat], place, given) from None
+        raise _unknown([label for label, _ in flat], [item for _, item in flat], place, whose) from None
 
 
 def encode_values(labels: Sequence[Any], items: Sequence[str]) -> list[float] | list[list[float]]:
@@ -93,7 +92,7 @@ def _number(label: Any, item: str) -> float:
     return number
 
 
-def _unknown(labels: Sequence[str], items: Sequence[str], known: Container[str], given: bool) -> RunError:
+def _unknown(labels: Sequence[str], items: Sequence[str], known: Container[str], whose: Whose) -> RunError:
     examples = defaultdict(list)
     for label, item in zip(labels, items):
         if label not in known:
@@ -104,7 +103,10 @@ def _unknown(labels: Sequence[str], items: Sequence[str], known: Container[str],
     if len(names) > 5:
         notes.append(f"and {len(names) - 5:,} labels more")
     label = "labels" if len(names) > 1 else "a label"
-    if given:
+    if whose == "model":
+        message = f"items have {label} that the model was not taught: {shown(names)}"
+        help = "leave these items out of the split, or train with such items"
+    elif whose == "given":
         message = f"items have {label} that the vocabulary lacks: {shown(names)}"
         help = "add to `vocab` what is missing, or leave these items out of the split"
     else:

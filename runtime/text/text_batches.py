@@ -31,21 +31,21 @@ class DocumentLoader(TokenLoader):
     than two: batch norm needs them. Without, they are sorted by length, the longest first.
 
     Args:
-        targets: of all items, by id.
+        targets: of all items, by id; None where they have none.
     """
 
     def __init__(
         self,
         tokens: Tokens,
         ids: Sequence[int],
-        targets: Tensor,
+        targets: Tensor | None,
         batch_size: int,
         shuffle: Stream | None = None,
         backwards: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(tokens, np.asarray(ids, np.int64), shuffle, backwards, torch.device(device))
-        self.targets = targets.to(self.device)
+        self.targets = None if targets is None else targets.to(self.device)
         self.batch_size = batch_size
         self.cuts = np.arange(batch_size, len(self.ids), batch_size)
         if shuffle is not None and len(self.ids) % batch_size == 1 and len(self.cuts) and batch_size > 2:
@@ -68,7 +68,7 @@ class DocumentLoader(TokenLoader):
                 document = self.tokens.document(i)
                 rows[row, :length] = document[::-1] if self.backwards else document
             items = torch.from_numpy(ids)
-            y = self.targets[items.to(self.device, non_blocking=True)]
+            y = None if self.targets is None else self.targets[items.to(self.device, non_blocking=True)]
             yield Batch(x.to(self.device, non_blocking=True), y, items)
 
     def _plan(self, epoch: int) -> list[np.ndarray]:

@@ -93,13 +93,16 @@ def test_the_evaluation_form_counts_though_it_decides_no_weights(folder: Path) -
 
 
 def test_what_has_no_stages(folder: Path) -> None:
-    for evaluate in (
-        "evaluate other { model = fit(1)  data = more.valid  metrics = [accuracy()] }",
-        "evaluate other { model = fit(1)  data = digits.test  metrics = [accuracy()] }",
-        "evaluate other { model = ensemble([fit(s) for s in range(digits.classes)])  metrics = [accuracy()] }",
+    more = SPEC[: SPEC.index("model net")].replace("data digits", "data more")
+    unlabelled = more.replace("label           = parent()", "")
+    for text, target in (
+        (
+            "evaluate other { model = ensemble([fit(s) for s in range(digits.classes)])  metrics = [accuracy()] }",
+            "other",
+        ),
+        (f"{unlabelled}evaluate other {{ model = fit(1)  data = more.all  metrics = [] }}", "more"),
     ):
-        more = SPEC[: SPEC.index("model net")].replace("data digits", "data more")
-        (folder / "more.mfs").write_text(f"{SPEC}{more}{evaluate}\n")
+        (folder / "more.mfs").write_text(f"{SPEC}{text}\n")
         with pytest.raises(mfc.RunError) as caught:
-            mfc.compile(folder / "more.mfs").run(["other"])
-        assert caught.value.code == "R0502", evaluate
+            mfc.compile(folder / "more.mfs").run([target])
+        assert caught.value.code == "R0502", text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from PIL import Image
 
 import mfc
-from mfc import stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import CODE, MEASURING, WATCHING
@@ -85,6 +85,13 @@ train again {
     epochs  = 1
 }
 
+data more: text -> category {
+    source = text_table("rows.csv", text = ["title", "text"])
+    split  = by_column("is_valid")
+    label  = column("label")
+}
+
+evaluate other    { model = tabled  data = more.valid  metrics = [accuracy()] }
 evaluate each     { model = [classify, tabled]  metrics = [accuracy()] }
 evaluate together { model = ensemble([classify, again])  metrics = [accuracy()] }
 """
@@ -109,6 +116,14 @@ data tagged: image -> multi_category {
 
 model pixels { conv2d(4)  relu()  pixel_shuffle_icnr(2)  interpolate(8, 8)  conv2d(masked.classes) }
 model whole  { flatten()  linear(tagged.classes) }
+
+data more: image -> mask {
+    source = image_files("images")
+    split  = random(valid = 0.2)
+    label  = mask_file("{stem}.png", folder = "labels", codes = "codes.txt", values = [0, 255])
+}
+
+evaluate other { model = segment  data = more.all  metrics = [iou()] }
 
 train segment { data = masked  model = pixels  weights = [kaiming()]  loss = dice()  metrics = [iou()]  epochs = 1 }
 train tag     { data = tagged  model = whole  loss = bce()  metrics = [accuracy_multi()]  epochs = 1 }
@@ -141,8 +156,9 @@ def test_what_stages_run_is_in_their_keys(tmp_path: Path, monkeypatch: pytest.Mo
         return run
 
     for target in CODE.values():
-        name = target.partition(":")[2]
-        monkeypatch.setattr(stages, name, traced(getattr(stages, name)))
+        module, _, name = target.partition(":")
+        holder = importlib.import_module(module)
+        monkeypatch.setattr(holder, name, traced(getattr(holder, name)))
     spec = tmp_path / "digits.mfs"
     weights = "epochs    = epochs\n    weights   = lsuv()"
     spec.write_text((SPECS / "digits.mfs").read_text().replace("epochs    = epochs", weights))

@@ -39,6 +39,13 @@ def listed(found: list, target: str, **options):
     return list_items(Listing(paths, paths), split, given_labels(found), target, **options)  # type: ignore[arg-type]
 
 
+def tensor_of(items):
+    """The targets of items that have some."""
+    targets = encoded(items)
+    assert targets is not None
+    return targets
+
+
 @given(st.lists(LABELS, min_size=2, max_size=20))
 def test_several_labels_are_scikit_learns_indicators(found):
     found[0] = ["primary", *found[0]]
@@ -47,7 +54,7 @@ def test_several_labels_are_scikit_learns_indicators(found):
     binarizer = MultiLabelBinarizer()
     expected = binarizer.fit_transform([*found[:-1], []])
     assert items.vocab == list(binarizer.classes_)
-    targets = encoded(items)
+    targets = tensor_of(items)
     assert targets.dtype == torch.float32
     assert np.array_equal(targets[:-1], expected[:-1])
     assert items.facts()["train.class_counts"] == expected.sum(0).tolist()
@@ -60,7 +67,7 @@ def test_labels_that_training_lacks_are_named():
     ):
         listed([["road"], ["water", "road"], ["road", "mine"]], "multi_category")
     items = listed([["road"], [], ["mine"]], "multi_category", vocab=["mine", "road"])
-    assert encoded(items).tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert tensor_of(items).tolist() == [[0, 1], [0, 0], [1, 0]]
     with pytest.raises(RunError, match="no item of the training part has a label"):
         listed([[], [], []], "multi_category")
 
@@ -68,10 +75,10 @@ def test_labels_that_training_lacks_are_named():
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), min_size=2, max_size=9))
 def test_several_numbers_an_item(rows):
     items = listed([[str(x), y] for x, y in rows], "value")
-    assert torch.equal(encoded(items), torch.tensor(rows, dtype=torch.float32))
+    assert torch.equal(tensor_of(items), torch.tensor(rows, dtype=torch.float32))
     assert items.facts()["values"] == 2 and not items.vocab
     alone = listed([x for x, _ in rows], "value")
-    assert encoded(alone).shape == (len(rows),) and alone.facts()["values"] == 1
+    assert tensor_of(alone).shape == (len(rows),) and alone.facts()["values"] == 1
 
 
 def test_numbers_that_do_not_fit_are_named():

@@ -1,0 +1,77 @@
+"""The stages of an evaluation: the items that models are asked about, where those are not what they were trained with,
+and what is measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mfc.dsl import ir
+from mfc.dsl.node import node
+from mfc.dsl.plan_parts import labelling, masked, unplaced
+from mfc.dsl.typed import EvaluationInfo
+
+if TYPE_CHECKING:
+    from mfc.dsl.plan import Planner
+
+MADE = ("init", "train")
+"""The kinds of stages that an evaluation needs the trained model of, and nothing else."""
+
+
+@node
+class Asked:
+    """What a trained model is asked about: how the batches are drawn, as a training has it, and the stages that hold
+    the items."""
+
+    data: Mapping[str, Any]
+    placing: Mapping[str, Any]
+    inputs: Sequence[str]
+
+
+def plan_evaluation(planner: Planner, evaluation: EvaluationInfo, trained: Sequence[ir.Stage]) -> str:
+    """Adds the stages that evaluate the models of `trained`, and gives the last one."""
+    fields, names = evaluation.fields, [stage.name for stage in trained]
+    asked = {stage.name: _asked(planner, evaluation, stage) for stage in trained}
+    recipe = {
+        "trains": names,
+        # what acts in evaluation alone decides no weights
+        "built": {stage.name: {**stage.recipe, "data": asked[stage.name].data} for stage in trained},
+        "metrics": fields["metrics"],
+        "together": evaluation.together,
+        "part": evaluation.part,
+    }
+    placing = {"data": {name: one.placing for name, one in asked.items()}}
+    held = (name for one in asked.values() for name in one.inputs)
+    inputs = list(dict.fromkeys([*names, *held, *planner.telling(evaluation)]))
+    return planner.stage("evaluation", evaluation.instance.name, recipe, placing, inputs, measures=True)
+
+
+def _asked(planner: Planner, evaluation: EvaluationInfo, stage: ir.Stage) -> Asked:
+    """What the model of a training is asked about: a part of its own data, or items of other data as it has them."""
+    data, placing, own = stage.recipe["data"], stage.placing["data"], stage.recipe["data"]["name"]
+    if evaluation.data is None or (evaluation.data.name == own and evaluation.part != "test"):
+        return Asked(data, placing, [name for name in stage.inputs if planner.stages[name].kind not in MADE])
+    other = planner.checked.data[evaluation.data]
+    fields, name = other.fields, f"{other.instance.name}.{evaluation.part}.{own}"
+    recipe, where = labelling(other)
+    recipe["part"] = evaluation.part
+    inputs = (planner.files(other), f"{own}.items", *planner.telling(other))
+    items = planner.stage("part", f"{name}.items", recipe, where, inputs)
+    if tokenizer := placing.get("tokenizer"):
+        recipe = {"source": unplaced(fields["source"]), "tokenizer": placing["tokenize"]}
+        where = {"source": fields["source"]}
+        tokens = planner.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer))
+        return Asked({**data, "name": name}, placing, (items, tokenizer, tokens))
+    return Asked(
+        {
+            **data,
+            "name": name,
+            "source": unplaced(fields["source"]),
+            "item_transforms": placing["item_transforms"],
+            "on_error": fields["on_error"],
+        }
+        | ({"label": unplaced(fields["label"])} if masked(other) else {}),
+        {**placing, "source": fields["source"], "workers": fields["workers"]}
+        | ({"label": fields["label"]} if masked(other) else {}),
+        (items,),
+    )
