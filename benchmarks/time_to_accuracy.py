@@ -5,12 +5,12 @@
                                           [--rates 1e-3,3e-3,1e-2] [--mixup 0,1] [--seeds 1]
 
 `DIR` holds `train/CLASS/*.jpg` and `test/CLASS/*.jpg`; all 50,000 images train, accuracy is on all 10,000 test
-images, without averages over flips. Each run of ours is a process of its own with a store of its own: `whole_s` is its time with
-start and decoding, `to_target_s` that of the epochs, with their validation, up to the first that reaches the
+images, without averages over flips. Each run of ours is a process of its own with a store of its own: `whole_s` is its
+time with start and decoding, `to_target_s` that of the epochs, with their validation, up to the first that reaches the
 target.
 
-fastai trains `xresnet18` with `fit_one_cycle` on batches of 128 from memory (decoding is left out of its time), with its
-batch augmentation and `MixUp` where asked for. `--within` first times 20 batches of training and a validation, and
+fastai trains `xresnet18` with `fit_one_cycle` on batches of 128 from memory (decoding is left out of its time), with
+its batch augmentation, and `MixUp` where asked for. `--within` first times 20 batches of training and a validation, and
 takes as many whole epochs as go into so many seconds, at least one: give it twice our time. Prints each epoch, and last
 one JSON line.
 """
