@@ -18,7 +18,9 @@ order, the `after_` methods in reverse, so that callbacks nest like brackets.
 
 A callback skips the rest of a part by raising the exception on its right: the part's `after_` event still
 runs, parts inside it that were going on end without theirs. A cancel that is raised in an `after_` event
-waits until the other callbacks had their turn, so early stopping can't rob the history of its last line.
+waits until the other callbacks had their turn, so early stopping can't rob the history of its last line. So
+does one in a `before_` event of fit, epoch, train or validate: no callback sees the end of such a part, or what
+comes after it, without having seen its beginning.
 `CancelStep` leaves the gradients where they are (that is accumulation). An `after_` event sees in
 `learner.cancelled` whether a cancel ended its part: `after_step` whether there was no step.
 
@@ -56,6 +58,9 @@ if TYPE_CHECKING:
     from mfc.runtime.training.learner import Learner
 
 PARTS = ("fit", "epoch", "train", "validate", "batch", "pred", "loss", "backward", "step")
+WAITING = ("fit", "epoch", "train", "validate")
+"""The parts before which every callback has its turn, also where one of them raises a cancel."""
+
 EVENTS = (*(f"{when}_{part}" for part in PARTS for when in ("before", "after")), "on_exception")
 
 

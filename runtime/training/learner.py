@@ -22,6 +22,7 @@ from mfc.runtime.models import failed_layer
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.events import (
     EVENTS,
+    WAITING,
     Cancel,
     CancelBackward,
     CancelBatch,
@@ -211,11 +212,14 @@ class Learner:
         """One part of the loop between its two events; see `events.py` for what a cancel does."""
         cancelled = False
         try:
-            self._call("before_" + part)
+            if part in WAITING:
+                self._call_all("before_" + part)
+            else:
+                self._call("before_" + part)
             body()
         except cancel:
             cancelled = True
-        self._call_after("after_" + part, cancelled)
+        self._call_all("after_" + part, cancelled)
 
     def _call(self, event: str) -> None:
         for hook in self._hooks[event]:
@@ -226,7 +230,7 @@ class Learner:
             except Exception as error:
                 raise _callback_failed(hook, event, error) from error
 
-    def _call_after(self, event: str, cancelled: bool) -> None:
+    def _call_all(self, event: str, cancelled: bool = False) -> None:
         """Calls every hook of the event; the cancel of the widest reach among those raised comes last, and is
         `pending` until then."""
         outer = self.cancelled, self.pending  # of the event one of whose hooks asked for a step
