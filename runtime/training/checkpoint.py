@@ -42,6 +42,10 @@ class Checkpoint(Callback):
 
     Within an epoch only between two steps, as of gathered gradients nothing would be kept, and not where another
     callback is ending a part of the training.
+
+    Attributes:
+        batches: so many batches of an epoch after which it is kept as well, if not None.
+        keep: how many states stay.
     """
 
     in_trials = False
@@ -53,15 +57,23 @@ class Checkpoint(Callback):
     def before_fit(self) -> None:
         self.ended, self.took = time.monotonic(), 0.0
         self.kept = replace(self.learner.done)
+        self.batches: int | None = None
+        self.keep = 1
 
     def after_batch(self) -> None:
         learner = self.learner
         if not learner.training or learner.pending is not None:
             return
         pause = LAST if learner.batch + 1 == len(learner.dls.train) else EVERY
-        due = time.monotonic() - self.ended >= max(pause, SHARE * self.took)
+        due = time.monotonic() - self.ended >= max(pause, SHARE * self.took) or self._counted()
         if (due or learner.interrupts.received is not None) and not learner.gathering:
             self._save()
+
+    def _counted(self) -> bool:
+        """Whether as many batches as are asked for were trained on since one of this epoch was kept."""
+        done, kept = self.learner.done, self.kept
+        first = kept.batches if kept.epochs == done.epochs else 0
+        return self.batches is not None and done.batches // self.batches > first // self.batches
 
     def after_epoch(self) -> None:
         self._save()
@@ -74,14 +86,14 @@ class Checkpoint(Callback):
         learner, start = self.learner, time.monotonic()
         assert learner.folder is not None
         state = learner.state_dict() | {"environment": self.environment}
-        save(learner.folder, state, learner.done.epochs, learner.done.batches)
+        save(learner.folder, state, learner.done.epochs, learner.done.batches, self.keep)
         self.kept, self.ended = replace(learner.done), time.monotonic()
         self.took = self.ended - start
 
 
-def save(folder: Path, state: Mapping[str, Any], epochs: int, batches: int = 0) -> Path:
-    """Writes the checkpoint after `epochs` and then `batches` of the next one, and removes older ones. Raises RunError
-    as `disk.writes` does."""
+def save(folder: Path, state: Mapping[str, Any], epochs: int, batches: int = 0, keep: int = 1) -> Path:
+    """Writes the checkpoint after `epochs` and then `batches` of the next one, and removes older ones, so that `keep`
+    stay. Raises RunError as `disk.writes` does."""
     rest, tensors = _pack({key: value for key, value in state.items() if key != "model"})
     text = json.dumps({"format": FORMAT, **rest}, indent=1).encode()
     needed = len(text) + sum(t.nbytes for t in (*state["model"].values(), *tensors.values()))
@@ -102,9 +114,9 @@ def save(folder: Path, state: Mapping[str, Any], epochs: int, batches: int = 0) 
             disk.flush(folder)
         finally:
             disk.remove(temporary)
-    for older in _all(folder):
-        if older != final:
-            disk.remove(older)
+    others = [path for path in _all(folder) if path != final]
+    for older in others[: max(len(others) - (keep - 1), 0)]:
+        disk.remove(older)
     return final
 
 

@@ -8,6 +8,7 @@ import resource
 import signal
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from torch import nn
 
 from mfc.runtime.errors import RunError
 from mfc.runtime.training import checkpoint
+from mfc.runtime.training.callbacks import checkpoints
+from mfc.runtime.training.callbacks.accumulation import gradient_accumulation
 from mfc.runtime.training.learner import Phase
 from tests.runtime.training.standins import learner
 
@@ -158,3 +161,48 @@ def test_no_permission(tmp_path, monkeypatch):
         checkpoint.save(tmp_path, {"model": {}}, 1)
     assert caught.value.code == "R0302"
     assert caught.value.message == f"no permission to write {tmp_path / 'checkpoint-1'}"
+
+
+def kept(folder: Path, *callbacks: Any, epochs: int = 2) -> list[str]:
+    """The names of the states that stay after a training of 5 batches an epoch."""
+    run = learner(folder=folder, callbacks=[checkpoint.Checkpoint({}), *callbacks])
+    run.fit(Phase(epochs))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def test_states_within_an_epoch_by_batches(tmp_path):
+    names = kept(tmp_path, checkpoints.checkpoint(batches=2, keep=9))
+    assert names == [
+        "checkpoint-0-2",
+        "checkpoint-0-4",
+        "checkpoint-1",
+        "checkpoint-1-2",
+        "checkpoint-1-4",
+        "checkpoint-2",
+    ]
+    assert checkpoint.latest(tmp_path) == tmp_path / "checkpoint-2"
+    state = checkpoint.load(tmp_path / "checkpoint-1-2")
+    assert (state["done"]["epochs"], state["done"]["batches"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("keep", "names"), [(1, ["checkpoint-4"]), (3, ["checkpoint-2", "checkpoint-3", "checkpoint-4"])]
+)
+def test_the_last_states_stay(tmp_path, keep, names):
+    assert kept(tmp_path, checkpoints.checkpoint(keep=keep), epochs=4) == names
+
+
+def test_states_wait_for_the_step_of_gathered_gradients(tmp_path):
+    names = kept(tmp_path, checkpoints.checkpoint(batches=3, keep=9), gradient_accumulation(2), epochs=1)
+    assert names == ["checkpoint-0-4", "checkpoint-1"]
+
+
+def test_states_go_on_being_counted_where_a_training_goes_on(tmp_path):
+    kept(tmp_path, checkpoints.checkpoint(batches=3, keep=9), epochs=1)
+    run = learner(
+        folder=tmp_path, callbacks=[checkpoint.Checkpoint({}), checkpoints.checkpoint(batches=3, keep=9)]
+    )
+    run.load_state_dict(checkpoint.load(tmp_path / "checkpoint-0-3"))
+    run.fit(Phase(2))
+    names = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert names == ["checkpoint-0-3", "checkpoint-1", "checkpoint-1-3", "checkpoint-2"]
