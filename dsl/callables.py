@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mfc.dsl import other_names
 from mfc.dsl import want as wanted
 from mfc.dsl.calls import Bound, Signature, Slot, bind, check_together
 from mfc.dsl.component import Component
@@ -69,7 +70,8 @@ class Calls(Names):
                 callee.span,
                 f"`{callee.text}` is not {with_article(kind_name(kind))}",
                 f"is {with_article(kind_name(others[0].kind))}",
-                help=did_you_mean(callee.text, self.catalog.names(kind)),
+                help=other_names.component(callee.text, [kind])
+                or did_you_mean(callee.text, self.catalog.names(kind)),
             )
             return self.arguments_anyway(expr, scope)
         if fitting or others:

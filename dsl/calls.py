@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from mfc.dsl import other_names
 from mfc.dsl.node import node
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
@@ -158,7 +159,8 @@ def _unknown(evaluator: Names, signature: Signature, name: Name) -> None:
         name.span,
         f"`{signature.name}` has no argument `{name.text}`",
         "unknown argument",
-        help=did_you_mean(name.text, names)
+        help=other_names.argument(name.text, names)
+        or did_you_mean(name.text, names)
         or (f"its arguments are {', '.join(names)}" if names else "it takes none"),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mfc.dsl import other_names
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.fields import BY_KIND, Field
+from mfc.dsl.fields import BY_KIND, PHASE, TRAIN, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
@@ -68,7 +69,10 @@ def _field(
             name.span,
             f"{with_article(kind)} has no field `{name.text}`",
             "unknown field",
-            help=did_you_mean(name.text, table) or f"its fields are {', '.join(table)}",
+            help=_elsewhere(kind, name.text)
+            or other_names.field(name.text, table)
+            or did_you_mean(name.text, table)
+            or f"its fields are {', '.join(table)}",
         )
         return None
     if name.text in names:
@@ -82,6 +86,13 @@ def _field(
         )
         return None
     return table[name.text]
+
+
+def _elsewhere(kind: str, name: str) -> str:
+    """A hint to where a field of a train stands that is written in its phase, or the reverse."""
+    if kind == "train" and name in PHASE:
+        return f"it stands in a phase: `phase head {{ {name} = ...  epochs = ... }}`"
+    return "it stands in the train, for all of its phases" if kind == "phase" and name in TRAIN else ""
 
 
 def _missing(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from mfc.dsl import other_names
 from mfc.dsl import want as wanted
 from mfc.dsl.attributes import attributes
 from mfc.dsl.calls import Signature
@@ -144,7 +145,7 @@ class Names(ABC):
                 name.span,
                 f"`{name.text}` is not {with_article(kind_name(kinds[0]))}",
                 f"unknown {kind_name(kinds[0])}",
-                help=did_you_mean(name.text, here),
+                help=other_names.component(name.text, kinds) or did_you_mean(name.text, here),
             )
             return
         known = [

@@ -31,17 +31,18 @@ def near(word: str, names: Iterable[str]) -> list[str]:
 
     Case and underscores count for nothing, so that `RandomCrop` finds `random_crop`.
     """
-    plain = _plain(word)
-    limit = max(1, len(plain) // 3) if len(plain) > 1 else 0
+    letters = plain(word)
+    limit = max(1, len(letters) // 3) if len(letters) > 1 else 0
     found = []
     for name in set(names):
-        edits = distance(plain, _plain(name), limit)
+        edits = distance(letters, plain(name), limit)
         if edits <= limit and name != word:
             found.append((edits, name[:1] != word[:1], name))
     return [name for _, _, name in sorted(found)]
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
+    """A word without what counts for nothing: case and underscores."""
     return word.replace("_", "").lower()
 
 

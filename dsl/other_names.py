@@ -1,0 +1,160 @@
+"""What fastai and PyTorch call things, for those who look for them by these names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mfc.dsl.suggest import plain
+
+OTHERS = {
+    "callback": {
+        "save_best": "save_model save_model_callback",
+        "checkpoint": "model_checkpoint",
+        "early_stopping": "early_stopping_callback",
+        "reduce_on_plateau": "reduce_lr_on_plateau reduce_lr_on_plateau_callback",
+        "gradient_clip": "clip_grad_norm gradient_clipping clip_gradients",
+        "ema": "ema_callback swa averaged_model",
+        "tensorboard": "tensor_board_callback",
+        "channels_last": "to_channels_last",
+        "mixed_precision": "to_bf16 bf16 amp autocast",
+        'mixed_precision(dtype = "fp16")': "to_fp16 fp16 grad_scaler",
+        "rnn_regularizer": "rnn_callback",
+    },
+    "loss": {
+        "cross_entropy": "cross_entropy_loss cross_entropy_loss_flat nll nll_loss ce",
+        "label_smoothing_cross_entropy": "label_smoothing label_smoothing_cross_entropy_flat",
+        "bce": "bce_loss bce_with_logits bce_with_logits_loss bce_with_logits_loss_flat",
+        "focal": "focal_loss focal_loss_flat",
+        "dice": "dice_loss",
+        "mse": "mse_loss mse_loss_flat mean_squared_error",
+        "l1": "l1_loss l1_loss_flat mae mean_absolute_error",
+    },
+    "metric": {
+        "f_beta": "f1 f1_score f1_score_multi f_beta_multi fbeta_score",
+        "roc_auc": "auc auroc roc_auc_binary roc_auc_multi roc_auc_score",
+        "matthews": "mcc matthews_corr_coef matthews_corr_coef_multi",
+        "iou": "jaccard jaccard_coeff jaccard_coeff_multi mean_iou miou",
+        "dice": "dice_multi dice_coeff",
+        "top_k_accuracy": "top_k top5 top_5_accuracy",
+        "r2": "r2_score",
+        "mae": "l1 l1_loss mean_absolute_error",
+        "mse": "mean_squared_error mse_loss",
+    },
+    "optimizer": {"sgd(mom = 0.9)": "sgd_momentum"},
+    "schedule": {
+        "flat": "constant const",
+        "one_cycle": "fit_one_cycle one_cycle_lr",
+        "sgdr": "fit_sgdr cosine_annealing_warm_restarts",
+        "flat_cos(lr, pct_start = 0)": "cosine cosine_annealing cosine_annealing_lr cos_annealing",
+        "param_scheduler(lr = lin(..., ...))": "lin linear linear_lr sched_lin",
+        "param_scheduler(lr = cos(..., ...))": "cos sched_cos",
+        "param_scheduler(lr = exp(..., ...))": "exp exponential exponential_lr sched_exp",
+        "param_scheduler(lr = poly(..., ..., power = 2))": "poly polynomial_lr sched_poly",
+        "param_scheduler(lr = combine([...], [const(...), ...]))": "combine step_lr multi_step_lr combine_scheds",
+        "one_cycle(lr = spread(..., ...))": "spread",
+    },
+    "rate": {"spread": "slice discriminative"},
+    "layer": {
+        "relu(leak = 0.1)": "leaky_relu",
+        "relu(maxv = 6)": "relu6",
+        "silu": "swish",
+        "tconv2d": "conv_transpose2d transposed_conv",
+        "squeeze_excite": "se_module se",
+        "transpose": "permute swap_axes",
+        "linear": "dense lin",
+        "reshape": "view unflatten",
+        "batchnorm": "batch_norm2d batch_norm1d bn",
+    },
+    "initializer": {
+        "kaiming": "kaiming_normal he he_normal init_cnn",
+        "kaiming(uniform = true)": "kaiming_uniform he_uniform",
+        "xavier": "xavier_normal glorot glorot_normal",
+        "xavier(uniform = true)": "xavier_uniform glorot_uniform",
+    },
+}
+"""What to write, by kind, and the other names of it."""
+
+NEEDLESS = {
+    "terminate_on_nan terminate_on_nan_callback": "a loss that is no number always ends the training",
+    "progress progress_bar progress_callback": "a terminal shows a bar, any other output a line for each epoch",
+    "recorder json_logger jsonl_logger": "`history.jsonl` in the run's folder always has the history",
+    "softmax log_softmax": "losses and metrics take what comes before a softmax",
+    "freeze unfreeze freeze_to": "a phase says what it trains: `phase head { freeze_to = -1  epochs = 1 }`",
+    "lr_find lr_finder": "`mfc lr-find SPEC TRAIN` looks for a learning rate",
+    "identity": "a layer that does nothing need not stand there",
+}
+"""Names of what a spec need not say, and why."""
+
+ARGUMENTS = {
+    "lr": "lr_max max_lr learning_rate",
+    "wd": "weight_decay",
+    "mom": "momentum beta1",
+    "sqr_mom": "alpha beta2 rho",
+    "ks": "kernel_size",
+    "nf": "out_channels out_features filters embedding_dim n_out",
+    "n": "num_embeddings",
+    "hidden": "hidden_size n_hid",
+    "layers": "num_layers n_layers",
+    "leak": "negative_slope",
+    "groups": "num_groups",
+    "scale": "scale_factor upscale_factor",
+    "size": "output_size",
+    "weights": "weight class_weights",
+    "threshold": "thresh",
+    "max_norm": "clip clip_norm",
+    "batches": "n_acc steps",
+    "div": "div_factor",
+    "div_final": "final_div_factor",
+    "pct_start": "pct",
+}
+"""Arguments, and the other names of them."""
+
+FIELDS = {
+    "data": "dls dataloaders data_loaders",
+    "loss": "loss_func loss_fn criterion",
+    "optimizer": "opt opt_func",
+    "callbacks": "cbs",
+    "schedule": "scheduler lr_scheduler",
+    "epochs": "n_epoch n_epochs num_epochs max_epochs",
+    "batch_size": "bs",
+    "item_transforms": "item_tfms",
+    "batch_transforms": "batch_tfms",
+    "split": "splitter",
+    "label": "get_y",
+    "source": "get_items get_x",
+    "workers": "num_workers",
+}
+"""Fields, and the other names of them."""
+
+
+def _by_other_name(names: dict[str, str]) -> dict[str, str]:
+    return {plain(other): name for name, others in names.items() for other in others.split()}
+
+
+_OTHERS = {kind: _by_other_name(names) for kind, names in OTHERS.items()}
+_ARGUMENTS = _by_other_name(ARGUMENTS)
+_FIELDS = _by_other_name(FIELDS)
+_NEEDLESS = {plain(other): why for others, why in NEEDLESS.items() for other in others.split()}
+
+
+def component(word: str, kinds: Collection[str]) -> str:
+    """A hint to what is meant by a name of fastai's or PyTorch's where components of these kinds are asked for; empty
+    where nothing is known of it."""
+    for kind in kinds:
+        if found := _OTHERS.get(kind, {}).get(plain(word)):
+            return f"here it is `{found}`"
+    return f"leave it out: {why}" if (why := _NEEDLESS.get(plain(word))) and kinds else ""
+
+
+def argument(word: str, names: Collection[str]) -> str:
+    """A hint to which of these arguments is meant; empty where nothing is known of it."""
+    if word == "betas" and {"mom", "sqr_mom"} <= set(names):
+        return "here they are `mom` and `sqr_mom`"
+    found = _ARGUMENTS.get(plain(word))
+    return f"here it is `{found}`" if found in names else ""
+
+
+def field(word: str, names: Collection[str]) -> str:
+    """A hint to which of these fields is meant; empty where nothing is known of it."""
+    found = _FIELDS.get(plain(word))
+    return f"here it is `{found}`" if found in names else ""
