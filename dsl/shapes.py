@@ -245,6 +245,8 @@ class _Scope:
     def test(self, expr: Expr) -> Relation | bool:
         """A condition with its values put in."""
         if isinstance(expr, Binary) and expr.op in COMPARISONS:
+            if any(self._left_out(name) for name in names(expr)):
+                return True
             return Relation(expr.op, self.size(expr.left), self.size(expr.right))
         if isinstance(expr, Binary):
             return Relation(expr.op, self.test(expr.left), self.test(expr.right))
@@ -252,6 +254,11 @@ class _Scope:
         if not isinstance(value, bool):
             raise RuleError(f"`{self.rule.source(expr)}` is not true or false", expr.span[0])
         return value
+
+    def _left_out(self, name: str) -> bool:
+        """Whether a name stands for an argument that is none, and no number is taken for it."""
+        none = name in self.args and self.args[name] is None
+        return none and name not in self.dims and name not in ("stride", "padding")
 
     def values(self, expr: Expr) -> dict[str, Any]:
         """What the names of an expression stand for, and what its functions read."""

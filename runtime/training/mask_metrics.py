@@ -44,7 +44,7 @@ class _Overlap(Metric):
         return float(scores.nanmean() if self.of is None else scores[self.of])
 
 
-@metric(shape="b classes h w", targets=("mask",), better="higher")
+@metric(shape="b classes h w where of < classes", targets=("mask",), better="higher")
 class dice(_Overlap):
     """The Dice coefficient, or F1: twice what predicted and true pixels of a class share over the sum of both; the mean
     over the classes that are in a prediction or a mask (fastai's DiceMulti).
@@ -60,7 +60,7 @@ class dice(_Overlap):
         return 2 * shared / (predicted + true)
 
 
-@metric(shape="b classes h w", targets=("mask",), better="higher")
+@metric(shape="b classes h w where of < classes", targets=("mask",), better="higher")
 class iou(_Overlap):
     """Intersection over union, the Jaccard index: what predicted and true pixels of a class share over the pixels of
     either; the mean over the classes that are in a prediction or a mask (mIoU; fastai's JaccardCoeffMulti).
@@ -76,7 +76,7 @@ class iou(_Overlap):
         return shared / (predicted + true - shared)
 
 
-@metric(shape="b classes h w", targets=("mask",), better="higher")
+@metric(shape="b classes h w where background < classes", targets=("mask",), better="higher")
 class foreground_acc(Metric):
     """The share of pixels whose most probable class is right, without those of one class (fastai's foreground_acc).
 

@@ -11,7 +11,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
 
 
-@callback(once=True)
+@callback(once=True, inputs=("text",))
 class rnn_regularizer(Callback):
     """Keeps a recurrent encoder's outputs small, and near to those of the token before (Merity et al., 2017).
 
