@@ -14,6 +14,7 @@ import mfc
 from mfc import cli
 from mfc.dsl import elaborate, parse, resolve, scan, scope
 from mfc.dsl.render import render
+from mfc.runtime.training import events
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -37,7 +38,7 @@ CHAPTERS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/train
 @pytest.mark.parametrize("document", ["README.md", "docs/language.md", *CHAPTERS])
 def test_each_spec_in_a_document_checks(document: str, tmp_path: Path) -> None:
     found = blocks(document, "mfs")
-    assert found
+    assert found or blocks(document, "mfs fragment")
     for text in found:
         spec = tmp_path / "shown.mfs"
         spec.write_text(text)
@@ -83,6 +84,26 @@ def test_the_components_in_the_reference_work(tmp_path: Path, capsys: pytest.Cap
     run = mfc.run(tmp_path / "shown.mfs", epochs=1)
     assert 0 < run["fit"].result["confidence"] < 1
     assert "gradient norm" in capsys.readouterr().err
+
+
+def test_the_callbacks_in_their_chapter_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chapter = "docs/training/callbacks.md"
+    (example,) = blocks(chapter, "python")
+    (spec,) = blocks(chapter, "mfs fragment")
+    (tmp_path / "callbacks.py").write_text(example)
+    (tmp_path / "shown.mfs").write_text(spec)
+    run = mfc.run(tmp_path / "shown.mfs")
+    assert "skipped 0 batches" in capsys.readouterr().err
+    assert 1 <= len(run["fit"].history) < 50
+    assert run["fit"].history[-1]["accuracy"] >= 0.8
+
+
+def test_the_chapter_on_callbacks_has_all_events_and_cancels() -> None:
+    text = (ROOT / "docs/training/callbacks.md").read_text()
+    diagram = (events.__doc__ or "").partition("\n\n")[2].partition("\n\n")[0]
+    assert re.sub(r"^    ", "", diagram, flags=re.MULTILINE) in text
+    for name in (*events.PARTS, *(cancel.__name__ for cancel in events.Cancel.__subclasses__())):
+        assert f"`{name}`" in text
 
 
 def test_the_limits_are_those_of_the_compiler() -> None:
