@@ -238,6 +238,7 @@ class Planner:
         if data.tokenizer is not None:
             recipe = {"batch_size": fields["batch_size"], "target": data.target, "name": data.instance.name}
             where = {"tokenizer": data.tokenizer.name, "tokenize": unfitted(data.tokenizer.component)}
+            where["source"] = fields["source"]  # new items are read as it reads
             return recipe | {"options": data.options}, where
         recipe = {k: fields[k] for k in ("batch_transforms", "batch_size")}
         recipe |= {"target": data.target, "shape": data.item, "name": data.instance.name}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mfc.dsl.diagnostics import Diagnostic as Diagnostic
     from mfc.job import Job as Job
     from mfc.job import Run as Run
-    from mfc.job import Trained as Trained
     from mfc.runtime.component import AsManyAs as AsManyAs
     from mfc.runtime.component import In as In
     from mfc.runtime.component import Length as Length
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from mfc.spec import Spec as Spec
     from mfc.spec import SpecError as SpecError
     from mfc.spec import load as load
+    from mfc.trained import Trained as Trained
 
 _HOMES = {
     "Color": "mfc.runtime.data.color",
@@ -53,7 +53,7 @@ _HOMES = {
     "RunInterrupted": "mfc.runtime.errors",
     "Spec": "mfc.spec",
     "SpecError": "mfc.spec",
-    "Trained": "mfc.job",
+    "Trained": "mfc.trained",
     "layers_matching": "mfc.runtime.training.hooks",
     "load": "mfc.spec",
     "scale_and_shift": "mfc.runtime.data.color",

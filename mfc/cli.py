@@ -173,6 +173,16 @@ def activations(given: argparse.Namespace) -> int:
     return DONE
 
 
+def predict(given: argparse.Namespace) -> int:
+    from mfc.show_predictions import show_predictions
+
+    predictor = _job(given).predictor(given.train, device=given.device, workers=given.workers)
+    form = "json" if given.json else "csv" if given.csv else "text"
+    items = predictor.asked(given.files, given.text, given.images)
+    failed = show_predictions(predictor, items, form, given.top, given.out, given.batch_size)
+    return FAILED if failed else DONE
+
+
 def explain(given: argparse.Namespace) -> int:
     from mfc.dsl.explain import codes
     from mfc.dsl.explain import explain as page
@@ -247,6 +257,12 @@ def _setting(text: str) -> tuple[str, str]:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a number from 0 on, not `{text}`")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 on, not `{text}`")
     return int(text)
 
 
@@ -342,6 +358,24 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name", metavar="TRAIN", help="the train, or one of its phases: fit.head")
     one.add_argument("--number", type=int, default=1, metavar="N", help="which, where it has several")
     one.add_argument("--json", action="store_true", help="print JSON")
+
+    one = add("predict", predict, "predict new files with a trained model", job, means)
+    one.add_argument("train", metavar="TRAIN", help="the training, or an `evaluate` of an `ensemble([...])`")
+    one.add_argument(
+        "files", nargs="+", metavar="FILE", help="files and folders; tables; `-` for lines of standard input"
+    )
+    one.add_argument(
+        "--text", action="store_true", help="take each FILE as a text to classify, not as a file"
+    )
+    one.add_argument(
+        "--images", metavar="FOLDER", help="where the images of tables lie; a table's own folder"
+    )
+    one.add_argument("--out", metavar="FOLDER", help="where predicted masks are written, as PNG")
+    one.add_argument("--top", type=_number, default=1, metavar="K", help="how many labels are shown, 1")
+    one.add_argument("--batch-size", type=_number, metavar="N", help="items in a batch; as in validation")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a line")
+    form.add_argument("--csv", action="store_true", help="print a table of comma-separated values")
 
     one = add("explain", explain, "explain an error code", debug)
     one.add_argument("code", metavar="CODE", help="such as E0204")

@@ -6,35 +6,33 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
-from mfc import stages, texts
+from mfc import stages
 from mfc.driver import Driver, Status
 from mfc.dsl import ir
 from mfc.dsl.suggest import did_you_mean
-from mfc.dsl.values import INIT, Instance
+from mfc.dsl.values import Instance
 from mfc.evaluations import read_evaluation
 from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
-from mfc.runtime.training.history import read_history
 from mfc.spec import Spec, SpecError
 from mfc.stages import Means
+from mfc.trained import Trained
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mfc.dsl.typed import TrainInfo
     from mfc.dsl.values import Shape
+    from mfc.predicting import Predictor
     from mfc.runtime.data.loaders import DataLoaders
     from mfc.runtime.layer_table import LayerRow
     from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.activations import Activations
-    from mfc.runtime.training.learner import Learner
     from mfc.runtime.training.lr_find import LRFound
-    from mfc.runtime.training.predict import Prediction
 
 
 R = TypeVar("R")
@@ -43,91 +41,6 @@ Folder: TypeAlias = "str | os.PathLike[str]"
 
 TEXT_LENGTH = 72
 """Tokens of the text whose way through a model is shown."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The result of a train: its history, its folder, and its learner, built again where this process did not
-    train it."""
-
-    stage: ir.Stage
-    folder: Path
-    inputs: Mapping[str, Path] = field(repr=False)
-    means: Means = field(repr=False)
-    trained: Learner | None = field(default=None, repr=False)
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """One record an epoch: `epoch`, `phase`, `train_loss`, `valid_loss`, the metrics, `time` in seconds, `lr`."""
-        return read_history(self.folder)
-
-    @property
-    def epoch(self) -> int | None:
-        """The epoch whose weights the model has: the last one, or the one that `save_best` kept; None where a callback
-        ended the training within its first epoch."""
-        return stages.standing(self.folder)
-
-    @cached_property
-    def result(self) -> dict[str, float]:
-        """The losses of that `epoch` and the metrics that the spec asks for. One that was not measured when the
-        training ran is measured now, on the validation part."""
-        return stages.result(self.stage, self.folder, lambda: self.learner)
-
-    @property
-    def init(self) -> list[dict[str, Any]]:
-        """What initializers that read data report of the first weights, such as `lsuv`: `initializer` and its
-        `report`, a row for each layer with its mean and std `before` and `after`."""
-        folder = self.inputs.get(f"{self.stage.recipe['train']}.{INIT}")
-        return stages.read_init(folder) if folder is not None else []
-
-    @property
-    def weights(self) -> Path:
-        """The trained weights, a safetensors file."""
-        return self.folder / "model.safetensors"
-
-    @cached_property
-    def learner(self) -> Learner:
-        """The learner with the trained model."""
-        return self.trained or stages.restore(self.stage, self.inputs, self.folder, self.means)
-
-    @property
-    def activations(self) -> Activations:
-        """What `activation_stats` recorded; with several of them, the first one's. Raises RunError R0245."""
-        from mfc.runtime.training.activations import read_activations
-
-        return read_activations(self.folder)
-
-    def predict(self, item: str | Path) -> Prediction:
-        """What the model says of one item, prepared as the validation items were: an image by its path, a text by
-        itself."""
-        if "tokenizer" in self.stage.placing["data"]:
-            return texts.predict(self.stage, self.inputs, self.learner, item)
-        return stages.predict(self.stage, self.learner, Path(item))
-
-    def attention(self, text: str, label: str | None = None) -> list[tuple[str, float]]:
-        """The tokens of a text, each with how much it counts for a label, from 0 to 1; for the predicted one if no
-        label is given."""
-        return texts.attention(self.stage, self.inputs, self.learner, text, label)
-
-    def generate(
-        self,
-        prompt: str = "",
-        count: int = 100,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        seed: int = 42,
-    ) -> str:
-        """A text that a language model makes up.
-
-        Args:
-            prompt: how it begins.
-            count: tokens at most that follow.
-            temperature: below 1 likely tokens come more often.
-            top_k: draws only from so many of the most likely tokens.
-            seed: the same one draws the same text.
-        """
-        options = {"count": count, "temperature": temperature, "top_k": top_k, "seed": seed}
-        return texts.generate(self.stage, self.inputs, self.learner, prompt, **options)
 
 
 @dataclass(frozen=True)
@@ -327,6 +240,31 @@ class Job:
         driver = self._driver(Means(device, workers, stream=stream), [target], store)
         stage, folder = driver.trained(train)
         return Trained(stage, folder, driver.folders, driver.means)
+
+    def predictor(
+        self,
+        name: str,
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        store: Folder | None = None,
+        stream: TextIO | None = None,
+    ) -> Predictor:
+        """What predicts new items: the model of a training, or the `ensemble([...])` of an `evaluate`, whose models'
+        probabilities are averaged. Nothing is run; arguments and errors are those of `trained`.
+
+        Raises RunError R0503 for an `evaluate` that measures several models each for itself.
+        """
+        from mfc.predicting import Predictor
+
+        name, checked = self.spec.compiled.named(name), self.spec.compiled.checked
+        found = {i.name: info for i, info in checked.evaluations.items()}.get(name)
+        names = [name] if found is None else [train.name for train in found.trains]
+        if found is not None and len(names) > 1 and not found.together:
+            message = f"`{name}` measures several models, each for itself"
+            raise RunError("R0503", message, help=f"name one of them: {', '.join(names)}")
+        means = {"device": device, "workers": workers, "store": store, "stream": stream}
+        return Predictor([self.trained(train, **means) for train in names])
 
     def activations(self, train: str, number: int = 1, *, store: Folder | None = None) -> Activations:
         """What `activation_stats` recorded in a training, also in one that was interrupted. `number` counts them, where

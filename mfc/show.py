@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     from mfc.driver import Status
-    from mfc.job import Evaluation, Job, Run, Trained
+    from mfc.job import Evaluation, Job, Run
     from mfc.runtime.data.items import Items
     from mfc.runtime.layer_table import LayerRow
+    from mfc.trained import Trained
 
 SHOWN_TOKENS = 24
 """Tokens of a batch that are shown."""

@@ -19,7 +19,6 @@ from mfc.runtime.build import build
 from mfc.runtime.data.files import Listing, list_files
 from mfc.runtime.data.items import Items, items_of_part, list_items, overlap
 from mfc.runtime.disk import write_file
-from mfc.runtime.errors import RunError
 from mfc.runtime.text.vocab import VOCAB, read_vocab
 from mfc.runtime.training.history import NO_METRICS, read_history
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from mfc.runtime.hashcache import HashCache
     from mfc.runtime.text.loaders import TextLoaders
     from mfc.runtime.training.learner import Learner
-    from mfc.runtime.training.predict import Prediction
 
 INIT = "init.json"
 """What initializers that read data report."""
@@ -253,38 +251,6 @@ def restore(stage: ir.Stage, inputs: Folders, folder: Path, means: Means) -> Lea
     learner = Learner(**parts, folder=folder, stream=means.stream)
     learner.history = read_history(folder)
     return learner
-
-
-def predict(stage: ir.Stage, learner: Learner, path: Path) -> Prediction:
-    """What a trained model says of an image file, prepared as its validation items were. A mask has the file's size.
-
-    Raises:
-        RunError: the file is missing or is no image.
-    """
-    import random
-
-    import torch
-
-    from mfc.runtime.data.batch_pipeline import BatchPipeline
-    from mfc.runtime.data.images import read
-    from mfc.runtime.data.item_transforms import pipeline
-    from mfc.runtime.data.sources import image_files
-    from mfc.runtime.training.predict import at_pixels
-
-    data, placing = stage.recipe["data"], stage.placing["data"]
-    if not path.is_file():
-        raise RunError("R0103", f"can't read `{path}`: there is no such file")
-    channels = data["shape"][0]
-    source = image_files(path.absolute().parent, channels=channels)
-    transforms = pipeline(build(placing["item_transforms"]), training=False)
-    pixels = read(source, path.name, transforms, random.Random(0))
-    prepare = BatchPipeline(build(placing["batch_transforms"]), 0, "", channels, training=False)
-    said = learner.predict(prepare(torch.tensor(pixels)[None], torch.zeros(1, dtype=torch.int64), 0)[0])
-    if data["target"] != "mask":
-        return said
-    with source.open(path.name) as image:
-        width, height = image.size
-    return at_pixels(said, transforms, prepare, channels, height, width)
 
 
 def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = True) -> dict[str, Any]:

@@ -11,9 +11,7 @@ import logging
 import os
 import random
 import shutil
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
+from mfc.runtime.data.ahead import in_lists, map_ahead
 from mfc.runtime.data.images import read
 from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.data.masks import Masks
@@ -128,27 +127,18 @@ def _decode(
 ) -> Generator[tuple[str, np.ndarray | RunError], None, None]:
     """Items with their pixels, or with what is wrong, in order."""
 
-    def chunk(start: int) -> list[tuple[str, np.ndarray | RunError]]:
+    def chunk(some: list[str]) -> list[tuple[str, np.ndarray | RunError]]:
         done = []
-        for item in paths[start : start + CHUNK]:
+        for item in some:
             try:
                 done.append((item, read(source, item, transforms, random.Random(0), masks)))
             except RunError as error:
                 done.append((item, error))
         return done
 
-    count = workers or os.cpu_count() or 1
-    waiting: deque[Future[list[tuple[str, np.ndarray | RunError]]]] = deque()
-    pool = ThreadPoolExecutor(count)
-    try:
-        for start in range(0, len(paths), CHUNK):
-            waiting.append(pool.submit(chunk, start))
-            if len(waiting) > 2 * count:  # bounds the memory that finished chunks take
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with closing(map_ahead(chunk, in_lists(paths, CHUNK), workers or os.cpu_count() or 1)) as chunks:
+        for done in chunks:
+            yield from done
 
 
 def _check_space(folder: Path, needed: int) -> None:

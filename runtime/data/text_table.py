@@ -65,6 +65,10 @@ class text_table:
         fields = self.table.row(int(item))
         if fields is None:
             raise self._changed(item)
+        return self.joined(fields)
+
+    def joined(self, fields: Sequence[str]) -> str:
+        """The text of a row with these fields."""
         texts = [fields[place].replace("\r\n", "\n").replace("\r", "\n") for place in self._places]
         if len(texts) == 1:
             return texts[0]

@@ -61,13 +61,13 @@ def together(
     assert targets is not None
 
     def measured(probabilities: torch.Tensor) -> dict[str, float]:
-        return compute_metrics(metrics, [(_scores(first.loss, probabilities, vocab), targets)])
+        return compute_metrics(metrics, [(scores(first.loss, probabilities, vocab), targets)])
 
     averaged = torch.stack([*alike.values()]).mean(0)
     return measured(averaged), {name: measured(probabilities) for name, probabilities in alike.items()}
 
 
-def _scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> torch.Tensor:
+def scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> torch.Tensor:
     """What a model would put out for these probabilities: metrics take that."""
     if (inverse := getattr(loss, "scores", None)) is not None:
         return inverse(probabilities)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 import mfc
-from mfc import stages
 from mfc.cli import main
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.predict import get_preds
+from mfc.stages import Means
 
 SPEC = """
 param root: path = "scenes"
@@ -103,6 +105,46 @@ def test_a_predicted_mask_has_the_size_of_its_image(run: mfc.Run, tmp_path: Path
     torch.testing.assert_close(total, torch.ones(60, 90))
 
 
+def test_predicted_masks_are_files(
+    run: mfc.Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new" / "deep").mkdir(parents=True)
+    draw = random.Random(5)
+    for name, size in (("a.png", (40, 60)), ("deep/b.bmp", (60, 40)), ("deep/c.png", (24, 24))):
+        scene(*size, draw)[0].save(tmp_path / "new" / name)
+    predict = ["predict", str(folder / "spec.mfs"), "fit", "--device", "cpu"]
+    assert main([*predict, "new", "--out", "masks", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for line, (file, said) in zip(lines, run["fit"].predict_files(["new"]), strict=True):
+        assert (
+            line["file"] == file
+            and line["mask"] == f"masks/{Path(file).relative_to('new').with_suffix('.png')}"
+        )
+        with Image.open(line["mask"]) as mask:
+            assert mask.mode == "P" and (np.array(mask) == said.label.numpy()).all()
+        counts = said.label.flatten().bincount(minlength=3) / said.label.numel()
+        expected = {name: share for name, share in zip(("grass", "disc", "box"), counts.tolist()) if share}
+        assert line["shares"] == pytest.approx(expected)
+    assert main([*predict, "new/a.png", "--out", "masks", "--csv"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head == "file,mask,grass,disc,box" and row.startswith("new/a.png,masks/a.png,")
+    assert main([*predict, "new/a.png", "--out", "masks"]) == 0
+    assert re.fullmatch(r"new/a\.png: grass \d+\.\d%, .* in masks/a\.png\n", capsys.readouterr().out)
+
+    # neither an image nor another mask is written over
+    before = (tmp_path / "new" / "a.png").read_bytes()
+    assert main([*predict, "new/a.png", "--out", "new"]) == 1
+    assert "R0505" in capsys.readouterr().err and (tmp_path / "new" / "a.png").read_bytes() == before
+    (tmp_path / "new" / "c.png").write_bytes(before)
+    assert main([*predict, "new/c.png", "new/deep/c.png", "new/a.png", "--out", "masks"]) == 1
+    out, err = capsys.readouterr()
+    assert "its name there is that of `new/c.png` too" in err and len(out.splitlines()) == 2
+    assert main([*predict, "new/a.png"]) == 1
+    assert "`--out FOLDER`" in capsys.readouterr().err
+
+
 def test_show_tells_of_the_masks(run: mfc.Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(folder / "spec.mfs"), "scenes"]) == 0
     out = capsys.readouterr().out
@@ -153,16 +195,16 @@ def test_predictions_lie_where_the_image_has_them(
     stage = mfc.compile(spec).plan()["fit"]
 
     class Learner:
-        def predict(self, x: torch.Tensor) -> Any:
-            batch = [(x[None], None, torch.zeros(1))]
-            return get_preds(
-                _Colours(), batch, cross_entropy(), ["grass", "disc", "box"], torch.device("cpu")
-            )[0]
+        device = torch.device("cpu")
+
+        def get_preds(self, loader: Any) -> Any:
+            return get_preds(_Colours(), loader, cross_entropy(), ["grass", "disc", "box"], self.device)
 
     height, width = size
     image, mask = scene(height, width, random.Random(2))
     image.save(tmp_path / "new.png")
-    said = stages.predict(stage, Learner(), tmp_path / "new.png").label  # type: ignore[arg-type]
+    trained = mfc.Trained(stage, tmp_path, {}, Means(), Learner())  # type: ignore[arg-type]
+    said = trained.predict(tmp_path / "new.png").label
     true = torch.from_numpy(np.array(mask))
     seen = said != -100
     assert said.shape == size

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,43 @@ def test_a_number_that_is_none_names_its_item(tmp_path: Path) -> None:
     (tmp_path / "spec.mfs").write_text(SPEC)
     with pytest.raises(mfc.RunError, match=r"the label `left` of `004\.png` is no number"):
         mfc.compile(tmp_path / "spec.mfs").run(["place"])
+
+
+def test_new_tables_of_images_are_predicted(
+    run: mfc.Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.mfs").write_text(SPEC)
+    every = [[], ["blue"], ["blue", "red"], ["blue", "green", "red"]]
+    for number, tags in enumerate(every):
+        picture(tags, 3, 3).save(tmp_path / f"{number}.png")
+    (tmp_path / "new.csv").write_text("id,name\n1,2\n2,missing\n3,0\n")
+    paths = [str(tmp_path / "new.csv"), str(tmp_path / "3.png")]
+
+    def ask(*arguments: str) -> list[str]:
+        assert main(["predict", str(folder / "spec.mfs"), *arguments, "--device", "cpu"]) == 1
+        out, err = capsys.readouterr()
+        assert f"`{tmp_path}/missing.png` is a broken image: no such file or directory" in err
+        assert err.endswith("\n1 could not be predicted\n")
+        return out.splitlines()
+
+    two, none, three = ask("tag", *paths)
+    assert re.fullmatch(rf"{tmp_path}/2\.png: blue \d+\.\d%, red \d+\.\d%", two)
+    assert none == f"{tmp_path}/0.png: no label" and three.count("%") == 3
+    two, none, three = ask("tag", *paths, "--top", "2")
+    assert two.count("%") == 2 and re.search(r"no label \([a-z]+ \d+\.\d%, [a-z]+ \d+\.\d%\)$", none)
+    two, none, three = map(json.loads, ask("tag", *paths, "--json"))
+    assert two["labels"] == ["blue", "red"] and set(two["probabilities"]) == set(COLORS)
+    head, two, none, three = csv.reader(ask("tag", *paths, "--csv"))
+    assert head == ["file", "labels", "blue", "green", "red"]
+    assert two[1] == "blue;red" and float(two[2]) > 0.5 > float(two[3])
+
+    said = run["place"].predict(tmp_path / "2.png").label
+    two, *_ = map(json.loads, ask("place", *paths, "--json"))
+    assert two["values"] == pytest.approx(said, abs=1e-6)
+    assert next(csv.reader(ask("place", *paths, "--csv"))) == ["file", "value_1", "value_2"]
+    assert ask("place", *paths)[0] == f"{tmp_path}/2.png: {two['values'][0]:.6g} {two['values'][1]:.6g}"
+
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "new.csv").rename(tmp_path / "elsewhere" / "new.csv")
+    moved = ask("place", str(tmp_path / "elsewhere" / "new.csv"), "--images", str(tmp_path), "--json")
+    assert json.loads(moved[0])["values"] == pytest.approx(said, abs=1e-6)

@@ -179,3 +179,36 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(mfc.RunError) as caught:
             mfc.run(tmp_path / "spec.mfs")
         assert said in str(caught.value)
+
+
+def test_the_rows_of_a_new_table_are_predicted(
+    run: mfc.Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "spec.mfs").write_text(SPEC)
+    with (tmp_path / "new.tsv").open("w", newline="") as opened:
+        table = csv.writer(opened, delimiter="\t")
+        table.writerow(["body", "title"])
+        table.writerow([f"{sentence(GOOD, random.Random(7))}\nReally.", "a"])
+        table.writerow([sentence(BAD, random.Random(7)), "b"])
+    told = list(run["classify"].predict_files([tmp_path / "new.tsv"]))
+    assert [(file, said.label) for file, said in told] == [
+        (f"{tmp_path}/new.tsv:2", "good"),
+        (f"{tmp_path}/new.tsv:4", "bad"),
+    ]
+    row = f"xxfld 1 a xxfld 2 {sentence(GOOD, random.Random(7))}\nReally."
+    assert told[0][1].probabilities == pytest.approx(run["classify"].predict(row).probabilities, abs=1e-6)
+    (tmp_path / "one.txt").write_text(row)
+    assert [said.label for _, said in run["classify"].predict_files([tmp_path])] == ["good"]  # texts alone
+
+    (tmp_path / "bad.csv").write_text("body\nThe film.\n")
+    arguments = [
+        str(folder / "spec.mfs"),
+        "rate",
+        *(str(tmp_path / f"{name}") for name in ("new.tsv", "bad.csv")),
+    ]
+    assert main(["predict", *arguments, "--csv", "--device", "cpu"]) == 0
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert head == ["file", "value"] and [file for file, _ in rows[:2]] == [file for file, _ in told]
+    assert len(rows) == 3
+    assert main(["predict", str(folder / "spec.mfs"), "classify", str(tmp_path / "bad.csv")]) == 1
+    assert "has no column `title`" in capsys.readouterr().err

@@ -1,0 +1,315 @@
+"""What trained models say of new items: prepared as validation items were, in batches, as the items come.
+
+Nothing grows with their number: images are decoded by threads that are a little ahead, texts are taken by the window.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, tee
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from mfc.dsl import ir
+from mfc.new_items import Finder, NewItem, given, lines
+from mfc.runtime.build import build
+from mfc.runtime.data.ahead import in_lists, map_ahead
+from mfc.runtime.data.batch_pipeline import BatchPipeline
+from mfc.runtime.data.images import read
+from mfc.runtime.data.item_transforms import pipeline
+from mfc.runtime.errors import RunError
+from mfc.runtime.text.rules import PAD_ID
+from mfc.runtime.text.text_batches import POOL
+from mfc.runtime.training.evaluation import scores
+from mfc.runtime.training.learner import Learner, explained
+from mfc.runtime.training.predict import Prediction, Predictions, at_pixels, get_preds
+from mfc.stages import Folders, processes
+
+if TYPE_CHECKING:
+    from mfc.trained import Trained
+
+CHUNK = 16
+"""Images that a thread reads at a time."""
+
+
+class Answer(NamedTuple):
+    """What a model says of an item: a row of the predictions for its batch."""
+
+    item: NewItem
+    predictions: Predictions
+    row: int
+
+
+Answers: TypeAlias = Generator["Answer | RunError", None, None]
+"""Answers in the order of their items; an error stands for an item that could not be predicted."""
+
+Found: TypeAlias = "Iterable[NewItem | RunError]"
+
+
+class ImageAnswers:
+    """What a trained model says of new images."""
+
+    def __init__(self, stage: ir.Stage, learner: Learner, workers: int | None) -> None:
+        data, placing = stage.recipe["data"], stage.placing["data"]
+        self.learner, self.batch_size = learner, data["batch_size"]
+        self.shape, self.masks = tuple(data["shape"]), data["target"] == "mask"
+        self.transforms = pipeline(build(placing["item_transforms"]), training=False)
+        batch_transforms = build(placing["batch_transforms"])
+        self.pipeline = BatchPipeline(batch_transforms, 0, "", self.shape[0], training=False)
+        self.threads = workers or os.cpu_count() or 1
+
+    def __call__(self, items: Found, batch_size: int) -> Answers:
+        """A batch has images of one size."""
+        batch: list[tuple[NewItem, np.ndarray | RunError]] = []
+        good: list[np.ndarray] = []
+        with closing(map_ahead(self._read, in_lists(items, CHUNK), self.threads)) as chunks:
+            for item, image in chain.from_iterable(chunks):
+                if isinstance(image, np.ndarray):
+                    if good and (len(good) == batch_size or image.shape != good[0].shape):
+                        yield from self._answer(batch, good)
+                        batch, good = [], []
+                    good.append(image)
+                batch.append((item, image))
+        yield from self._answer(batch, good)
+
+    def finished(self, item: NewItem, said: Prediction) -> Prediction:
+        """A prediction as it is given out: that of a mask at the pixels of its image."""
+        if not self.masks:
+            return said
+        with item.source.open(item.item) as image:
+            width, height = image.size
+        return at_pixels(said, self.transforms, self.pipeline, self.shape[0], height, width)
+
+    def _read(self, items: Sequence[Any]) -> list[tuple[Any, np.ndarray | RunError]]:
+        return [(item, item if isinstance(item, RunError) else self._pixels(item)) for item in items]
+
+    def _pixels(self, item: NewItem) -> np.ndarray | RunError:
+        try:
+            return read(item.source, item.item, self.transforms, random.Random(0))
+        except RunError as error:
+            return _named(error, item)
+
+    def _answer(
+        self, batch: Sequence[tuple[NewItem, np.ndarray | RunError]], good: Sequence[np.ndarray]
+    ) -> Iterator[Answer | RunError]:
+        found = self._predictions(good) if good else None
+        rows = iter(range(len(good)))
+        for item, image in batch:
+            if isinstance(image, RunError):
+                yield image
+            elif isinstance(found, Predictions):
+                yield Answer(item, found, next(rows))
+            else:
+                sizes = (" x ".join(map(str, shape[1:])) for shape in (image.shape, self.shape))
+                message = "`{}` is {} after the item transforms, and the model was trained on {}"
+                yield RunError("R0105", message.format(item.name, *sizes), notes=[str(found)])
+
+    def _predictions(self, images: Sequence[np.ndarray]) -> Predictions | str:
+        """What the model says of images of one size, or why it can't take another size than it was trained on."""
+        pixels = torch.from_numpy(np.stack(images)).to(self.learner.device)
+        x = self.pipeline(pixels, torch.zeros(len(images), dtype=torch.int64), 0)
+        try:
+            return _said(self.learner, x)
+        except (RuntimeError, RunError) as error:
+            if tuple(pixels.shape[1:]) == self.shape or getattr(error, "code", None) == "R0404":
+                raise
+            return getattr(error, "message", str(error))
+
+
+class TextAnswers:
+    """What a trained classifier says of new texts."""
+
+    def __init__(self, stage: ir.Stage, inputs: Folders, learner: Learner, processes: int) -> None:
+        data, placing = stage.recipe["data"], stage.placing["data"]
+        if data["target"] == "next_token":
+            help = "it makes up texts: `generate`"
+            raise RunError(
+                "R0503", f"`{stage.name}` is a language model, which predicts no labels", help=help
+            )
+        self.learner, self.processes = learner, processes
+        self.batch_size = 2 * data["batch_size"]  # as in validation
+        self.encoder = build(placing["tokenize"]).load(Path(inputs[placing["tokenizer"]]))
+        self.backwards = data["options"]["backwards"]
+
+    def __call__(self, items: Found, batch_size: int) -> Answers:
+        """Of each window the longest texts make the first batch, so that little of a batch is padding."""
+        for window in in_lists(items, POOL * batch_size if batch_size > 1 else 1):
+            opened = [self._open(item) for item in window]
+            texts = {place: text for place, text in enumerate(opened) if isinstance(text, str)}
+            ids = dict(zip(texts, self.encoder.encode(texts.values(), self.processes)))
+            answers: dict[int, tuple[Predictions, int]] = {}
+            for batch in in_lists(sorted(ids, key=lambda place: -len(ids[place])), batch_size):
+                found = _said(self.learner, self._batch([ids[place] for place in batch]))
+                answers |= {place: (found, row) for row, place in enumerate(batch)}
+            for place, item in enumerate(window):
+                wrong = opened[place]
+                yield wrong if isinstance(wrong, RunError) else Answer(item, *answers[place])  # type: ignore[arg-type]
+
+    def finished(self, item: NewItem, said: Prediction) -> Prediction:
+        """A prediction as it is given out."""
+        return said
+
+    def _open(self, item: NewItem | RunError) -> str | RunError:
+        if isinstance(item, RunError):
+            return item
+        try:
+            return item.source.open(item.item)
+        except RunError as error:
+            return _named(error, item)
+
+    def _batch(self, texts: Sequence[np.ndarray]) -> torch.Tensor:
+        """int64 `b t`, padded at the end."""
+        x = np.full((len(texts), max(map(len, texts))), PAD_ID, np.int64)
+        for row, ids in zip(x, texts):
+            row[: len(ids)] = ids[::-1] if self.backwards else ids
+        return torch.from_numpy(x)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts new items with a trained model, or with several whose probabilities are averaged.
+
+    Raises RunError R0503 for language models, and R0213 for models that tell other classes apart.
+    """
+
+    models: Sequence[Trained]
+
+    @property
+    def target(self) -> str:
+        """What is predicted: `category`, `mask`, ..."""
+        return self.models[0].stage.recipe["data"]["target"]
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether texts are predicted, not images."""
+        return "tokenizer" in self.models[0].stage.placing["data"]
+
+    @cached_property
+    def vocab(self) -> Sequence[str]:
+        """The names of the classes; none where numbers are predicted."""
+        return self.models[0].learner.dls.vocab
+
+    def files(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        *,
+        images: str | None = None,
+        batch_size: int | None = None,
+        failed: Callable[[RunError], None] | None = None,
+    ) -> Iterator[tuple[str, Prediction]]:
+        """What the models say of files, in order, each with its path. See `Trained.predict_files`."""
+        for item, said in self.said(self.found(paths, images), batch_size, failed):
+            yield item.name, said
+
+    def texts(self, texts: Iterable[str], *, batch_size: int | None = None) -> Iterator[Prediction]:
+        """What the models say of texts, in order. See `Trained.predict_texts`."""
+        for _, said in self.said(self.given(texts), batch_size):
+            yield said
+
+    # ── items ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def found(self, paths: Iterable[str | os.PathLike[str]], images: str | None = None) -> Found:
+        """The items of files, folders and tables."""
+        stage = self.models[0].stage
+        channels = None if self.of_texts else stage.recipe["data"]["shape"][0]
+        return Finder(stage.placing["data"]["source"], channels, images)(paths)
+
+    def given(self, texts: Iterable[str]) -> Found:
+        """Texts by themselves as items. Raises RunError R0503 where images are predicted."""
+        self._must_be_of_texts()
+        return given(texts)
+
+    def asked(self, things: Sequence[str], texts: bool, images: str | None = None) -> Found:
+        """The items that a command line asks for: texts by themselves, or files, where `-` stands for the lines of
+        standard input. Raises RunError R0503 where there are texts and images are predicted."""
+        if texts:
+            return self.given(things)
+        if "-" in things:
+            self._must_be_of_texts()
+        parts = (lines(sys.stdin.buffer) if name == "-" else self.found([name], images) for name in things)
+        return chain.from_iterable(parts)
+
+    def said(
+        self, items: Found, batch_size: int | None = None, failed: Callable[[RunError], None] | None = None
+    ) -> Iterator[tuple[NewItem, Prediction]]:
+        """What the models say of items, in order. `failed` gets what is wrong with one that is left out; without it,
+        that is raised."""
+        answering = self._answering
+        streams = [
+            answers(items, batch_size or answers.batch_size)
+            for answers, items in zip(answering, tee(items, len(answering)))
+        ]
+        try:
+            for answers in zip(*streams, strict=True):
+                wrong = next((answer for answer in answers if isinstance(answer, RunError)), None)
+                if wrong is None:
+                    item, said = answers[0].item, _together(self.models, answers)
+                    yield item, answering[0].finished(item, said)
+                elif failed is None:
+                    raise wrong
+                else:
+                    failed(wrong)
+        finally:
+            for stream in streams:
+                stream.close()
+
+    @cached_property
+    def _answering(self) -> Sequence[ImageAnswers | TextAnswers]:
+        """What answers for each model."""
+        for model in self.models[1:]:
+            vocab = model.learner.dls.vocab
+            if vocab != self.vocab:
+                classes = [", ".join(map(str, names)) for names in (vocab, self.vocab)]
+                message = f"`{model.stage.name}` tells {classes[0]} apart, the first model {classes[1]}"
+                raise RunError(
+                    "R0213", message, help="give their data blocks the same source, split and label"
+                )
+        if self.of_texts:
+            return [TextAnswers(m.stage, m.inputs, m.learner, processes(m.means)) for m in self.models]
+        return [ImageAnswers(m.stage, m.learner, m.means.workers) for m in self.models]
+
+    def _must_be_of_texts(self) -> None:
+        if not self.of_texts:
+            message = f"`{self.models[0].stage.name}` is a model of images, and takes no texts"
+            raise RunError("R0503", message, help="name files or folders of images")
+
+
+def _said(learner: Learner, x: torch.Tensor) -> Predictions:
+    """What a model says of a batch. Raises RunError where it has no memory for it, or a component fails."""
+    try:
+        return learner.get_preds([(x, None, torch.zeros(len(x), dtype=torch.int64))])
+    except torch.OutOfMemoryError as error:
+        message = f"{learner.device} has no memory for a batch of {len(x):,}"
+        raise RunError("R0404", message, help="take a smaller batch size") from error
+    except Exception as error:
+        raise (explained(error) or error) from error
+
+
+def _together(models: Sequence[Trained], answers: Sequence[Answer | RunError]) -> Prediction:
+    """A model's prediction, or what several models say of an item on the average."""
+    said = [answer for answer in answers if isinstance(answer, Answer)]
+    first, row = said[0].predictions, said[0].row
+    if len(said) == 1:
+        return first[row]
+    probabilities = torch.stack([answer.predictions.probabilities[answer.row] for answer in said]).mean(0)[
+        None
+    ]
+    loss = models[0].learner.loss_func
+    batch = (scores(loss, probabilities, first.vocab), None, torch.zeros(1, dtype=torch.int64))
+    found = get_preds(nn.Identity(), [batch], loss, first.vocab, torch.device("cpu"))
+    return replace(found, probabilities=probabilities)[0]
+
+
+def _named(error: RunError, item: NewItem) -> RunError:
+    """An error of an item under the name that it was given by. What helps with data to train on is left out."""
+    return RunError(error.code, error.message.replace(f"`{item.item}`", f"`{item.name}`"), notes=error.notes)

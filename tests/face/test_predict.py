@@ -1,0 +1,273 @@
+"""New files through trained models: what is said of them is what `get_preds` says, in the order of the arguments."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import mfc
+from mfc.cli import main
+from mfc.predicting import CHUNK
+from mfc.runtime.data.sources import builtin
+from mfc.runtime.data.text_sources import builtin_texts
+from mfc.runtime.training.predict import Prediction, Predictions
+from tests.conftest import Golden
+from tests.face.test_bad_input import OUTPUTS
+
+SPEC = """
+data digits(zoomed: bool = false): image -> category {
+    source           = builtin("digits")
+    split            = subset(stratified(valid = 0.2), train = 200, valid = 100)
+    label            = parent()
+    item_transforms  = [if zoomed then random_resized_crop(8, val_xtra = 0.14) else none]
+    batch_transforms = [rotate(10), normalize(digits_stats)]
+    batch_size       = 32
+}
+model net {
+    conv2d(8)
+    batchnorm()
+    relu()
+    flatten()
+    linear(digits().classes)
+}
+train fit(zoomed: bool = false, seed: int = 42) {
+    data     = digits(zoomed)
+    model    = net
+    loss     = cross_entropy()
+    schedule = one_cycle(lr = 1e-2)
+    epochs   = 3
+    seed     = seed
+}
+
+data passages(backwards: bool = false): text(backwards = backwards) -> category {
+    source     = builtin_texts("authors")
+    split      = subset(grandparent(), train = 60, valid = 40)
+    label      = parent()
+    tokenizer  = words(min_freq = 1)
+    batch_size = 8
+}
+data corpus: text -> next_token(seq_len = 20) {
+    source     = builtin_texts("authors")
+    split      = subset(grandparent(), train = 60, valid = 40)
+    tokenizer  = words(min_freq = 1)
+    batch_size = 8
+}
+let encoder = awd_lstm(emb_size = 12, hidden_size = 16, layers = 1)
+train classify(backwards: bool = false) {
+    data   = passages(backwards)
+    model  = text_classifier(encoder, classes = passages().classes)
+    loss   = cross_entropy()
+    epochs = 1
+}
+train pretrain { data = corpus  model = language_model(encoder)  loss = cross_entropy()  epochs = 1 }
+
+evaluate images    { model = ensemble([fit(zoomed) for zoomed in [false, true]])  metrics = [accuracy()] }
+evaluate both      { model = ensemble([classify(b) for b in [false, true]])  metrics = [accuracy()] }
+evaluate each      { model = [classify(b) for b in [false, true]]  metrics = [accuracy()] }
+"""
+
+FIT, ZOOMED = "fit(zoomed=false, seed=42)", "fit(zoomed=true, seed=42)"
+FORWARDS, BACKWARDS = "classify(backwards=false)", "classify(backwards=true)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("predict")
+    (folder / "spec.mfs").write_text(SPEC)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> mfc.Run:
+    return mfc.compile(folder / "spec.mfs").run(device="cpu", workers=0, progress=False)
+
+
+@pytest.fixture(autouse=True)
+def working(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def written(folder: Path, trained: mfc.Trained) -> list[str]:
+    """The validation items of a model as files whose names are in the order of the items; gives their paths."""
+    items = trained.learner.dls.items
+    folder.mkdir(exist_ok=True)
+    for number in items.valid:
+        path = folder / f"{number:05}"
+        if trained.stage.recipe["data"]["name"].startswith("digits"):
+            builtin("digits").open(items.paths[number]).save(path.with_suffix(".png"))
+        else:
+            path.with_suffix(".txt").write_text(builtin_texts("authors").open(items.paths[number]))
+    return sorted(map(str, folder.iterdir()))
+
+
+def is_of(said: Prediction, found: Predictions, row: int) -> bool:
+    return said == found[row]
+
+
+@pytest.mark.parametrize("name", [FIT, ZOOMED, FORWARDS, BACKWARDS])
+def test_files_are_predicted_as_validation_items_bit_for_bit(run: mfc.Run, tmp_path: Path, name: str) -> None:
+    paths = written(tmp_path / "new", run[name])
+    found = run[name].learner.get_preds()
+    row_of = {item: row for row, item in enumerate(found.items.tolist())}
+    again = mfc.compile("spec.mfs").trained(name, device="cpu", workers=1)
+    for given in ([tmp_path / "new"], paths):
+        told = list(again.predict_files(given))
+        assert [file for file, _ in told] == paths and len(told) == len(found) >= 40
+        for file, said in told:
+            assert is_of(said, found, row_of[int(Path(file).stem)]), file
+    one = again.predict_files(paths[:5], batch_size=1)
+    for (_, said), file in zip(one, paths, strict=False):
+        assert said.probabilities == pytest.approx(
+            found[row_of[int(Path(file).stem)]].probabilities, abs=1e-6
+        )
+
+
+def test_texts_are_predicted_as_files_are(run: mfc.Run, tmp_path: Path) -> None:
+    paths = written(tmp_path / "new", run[FORWARDS])
+    texts = [Path(path).read_text() for path in paths]
+    assert list(run[FORWARDS].predict_texts(texts)) == [
+        said for _, said in run[FORWARDS].predict_files(paths)
+    ]
+
+
+def test_only_what_is_needed_is_read_ahead(run: mfc.Run, tmp_path: Path) -> None:
+    read = 0
+
+    def endless(thing: str) -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield thing
+
+    image = written(tmp_path / "new", run[FIT])[0]
+    fit = mfc.compile("spec.mfs").trained(FIT, device="cpu", workers=2)
+    said = fit.predict_files(endless(image), batch_size=4)
+    for number in range(500):
+        assert next(said)[0] == image
+        assert read <= number + 4 + CHUNK * 6
+    read, texts = 0, run[FORWARDS].predict_texts(endless("All is well."), batch_size=1)
+    for number in range(1, 5):
+        next(texts)
+        assert read == number
+
+
+def test_an_ensemble_says_the_mean(run: mfc.Run, tmp_path: Path) -> None:
+    for name, members in (("images", (FIT, ZOOMED)), ("both", (FORWARDS, BACKWARDS))):
+        paths = written(tmp_path / name, run[members[0]])
+        together = mfc.compile("spec.mfs").predictor(name, device="cpu")
+        each = [dict(run[member].predict_files(paths)) for member in members]
+        told = dict(together.files(paths))
+        assert list(told) == paths
+        for file, said in told.items():
+            alone = [torch.tensor(list(by[file].probabilities.values())) for by in each]
+            mean = torch.stack(alone).mean(0)
+            assert list(said.probabilities.values()) == mean.tolist()
+            assert said.label == list(said.probabilities)[int(mean.argmax())]
+
+
+# ── the command line ────────────────────────────────────────────────────────────────────────────────────
+
+
+def predict(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(["predict", "spec.mfs", *arguments, "--device", "cpu"])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_what_the_command_line_prints(
+    run: mfc.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = written(tmp_path / "new", run[FIT])
+    told = dict(run[FIT].predict_files(paths))
+    best = {
+        file: sorted(said.probabilities.items(), key=lambda pair: -pair[1]) for file, said in told.items()
+    }
+
+    status, out, err = predict(capsys, FIT, str(tmp_path / "new"))
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [f"{file}: {b[0][0]} {b[0][1]:.1%}" for file, b in best.items()]
+
+    _, out, _ = predict(capsys, FIT, *paths[:3], "--top", "3")
+    for line, file in zip(out.splitlines(), paths[:3], strict=True):
+        first, *others = (f"{label} {share:.1%}" for label, share in best[file][:3])
+        assert line == f"{file}: {first} ({', '.join(others)})"
+
+    _, out, _ = predict(capsys, FIT, *paths, "--json")
+    for line, (file, said) in zip(map(json.loads, out.splitlines()), told.items(), strict=True):
+        assert (line["file"], line["label"], line["probability"]) == (file, said.label, best[file][0][1])
+        assert line["probabilities"] == said.probabilities and [*line["probabilities"].items()] == best[file]
+
+    _, out, _ = predict(capsys, FIT, *paths, "--csv", "--top", "2")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["file", "label", "probability", "label_2", "probability_2"]
+    assert [row[0] for row in rows[1:]] == paths
+    assert all(
+        row[1::2] == [b[0][0], b[1][0]] and [*map(float, row[2::2])] == [b[0][1], b[1][1]]
+        for row, b in zip(rows[1:], best.values(), strict=True)
+    )
+    assert predict(capsys, "images", paths[0])[0] == 0
+
+
+def test_texts_from_the_command_line(
+    run: mfc.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["Of Man's first disobedience", "", "said Alice"]
+
+    class Stdin:
+        buffer = io.BytesIO("\r\n".join(lines).encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    (tmp_path / "one.txt").write_text(lines[2])
+    status, out, _ = predict(capsys, FORWARDS, "--json", str(tmp_path / "one.txt"), "-")
+    given = predict(capsys, FORWARDS, "--text", "--json", *lines[:2])
+    out += given[1]
+    found = {line["file"]: line["probabilities"] for line in map(json.loads, out.splitlines())}
+    names = [str(tmp_path / "one.txt"), "-:1", "-:2", "-:3", "text:1", "text:2"]
+    assert status == given[0] == 0 and list(found) == names
+    for name, text in zip(names, [lines[2], *lines, *lines[:2]], strict=True):
+        expected = run[FORWARDS].predict(text).probabilities
+        assert found[name] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_can_not_be_predicted(
+    run: mfc.Run, tmp_path: Path, golden: Golden, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.mfs").write_text(SPEC)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "empty").mkdir()
+    Image.new("L", (8, 8)).save("new/a.png")
+    Image.new("L", (9, 7)).save("new/large.png")
+    Image.new("L", (8, 8)).save("new/z.png")
+    Path("new/broken.png").write_text("no image")
+    Path("latin.txt").write_bytes("très bien".encode("latin-1"))
+    Path("good.txt").write_text("said Alice")
+    said = []
+
+    def ask(*arguments: str) -> None:
+        store = ["--store", str(Path(run[FIT].folder).parents[2])]
+        status, out, err = predict(capsys, *arguments, *store)
+        shown = [f"'{a}'" if " " in a or "(" in a else a for a in arguments]
+        said.append(f"$ mfc predict spec.mfs {' '.join(shown)}\n{err}{out}exit status {status}\n")
+
+    ask(FIT, "new", "missing.png", "empty", "new/a.png")
+    ask(FORWARDS, "latin.txt", "good.txt")
+    ask(FIT, "--text", "said Alice")
+    ask(FIT, "new/a.png", "--out", "masks")
+    ask("pretrain", "good.txt")
+    ask("each", "good.txt")
+    ask("bot", "good.txt")
+    text = "\n".join(said).replace(os.getcwd(), "DIR")
+    text = re.sub(r"(?<=: )[a-z0-9]+ \d+\.\d%", "LABEL N%", text)
+    golden(OUTPUTS / "not_predicted.out", text)
