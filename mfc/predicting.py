@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, tee
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -66,7 +66,7 @@ class ImageAnswers:
         self.transforms = pipeline(build(placing["item_transforms"]), training=False)
         batch_transforms = build(placing["batch_transforms"])
         self.pipeline = BatchPipeline(batch_transforms, 0, "", self.shape[0], training=False)
-        self.threads = workers or os.cpu_count() or 1
+        self.threads = max(1, (os.cpu_count() or 1) if workers is None else workers)
 
     def __call__(self, items: Found, batch_size: int) -> Answers:
         """A batch has images of one size."""
@@ -210,6 +210,13 @@ class Predictor:
         """What the models say of files, in order, each with its path. See `Trained.predict_files`."""
         for item, said in self.said(self.found(paths, images), batch_size, failed):
             yield item.name, said
+
+    def file(self, path: str | os.PathLike[str]) -> Prediction:
+        """What the models say of a file. Raises RunError R0503 for a folder or a table, and what is wrong with it."""
+        if os.path.isdir(path) or len(said := [*islice(self.files([path], batch_size=1), 2)]) != 1:
+            message = f"`{os.fspath(path)}` is not one item"
+            raise RunError("R0503", message, help="`predict_files` takes folders and tables")
+        return said[0][1]
 
     def texts(self, texts: Iterable[str], *, batch_size: int | None = None) -> Iterator[Prediction]:
         """What the models say of texts, in order. See `Trained.predict_texts`."""

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -75,6 +76,8 @@ def show_predictions(
         wrong.append(error.code)
         print(error, file=sys.stderr)
 
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files that are no text are printed as they are
+        sys.stdout.reconfigure(errors="surrogateescape")
     printer = {"text": Plain, "json": Json, "csv": Table}[form](predictor, top)
     for item, said in predictor.said(items, batch_size, failed):
         try:
@@ -150,7 +153,7 @@ class Json:
             one = {} if self.several else {"label": line.labels[0], "probability": shares[line.labels[0]]}
             said |= one or {"labels": line.labels}
             said["probabilities"] = shares
-        print(json.dumps(said, ensure_ascii=False))
+        print(json.dumps(said))
 
 
 class Table:

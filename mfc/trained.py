@@ -79,8 +79,7 @@ class Trained:
         itself."""
         if "tokenizer" in self.stage.placing["data"]:
             return texts.predict(self.stage, self.inputs, self.learner, item)
-        ((_, said),) = self._predictor.files([item])
-        return said
+        return self._predictor.file(item)
 
     def predict_files(
         self,

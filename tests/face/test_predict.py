@@ -239,6 +239,20 @@ def test_texts_from_the_command_line(
         assert found[name] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts elsewhere")
+def test_a_name_that_is_no_text(
+    run: mfc.Run, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    Image.new("L", (8, 8)).save(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    assert main(["predict", "spec.mfs", FIT, str(tmp_path), "--device", "cpu"]) == 0
+    assert capfdbinary.readouterr().out.startswith(os.fsencode(tmp_path) + b"/\xff.png: ")
+
+
+def test_one_item_is_a_file(run: mfc.Run, tmp_path: Path) -> None:
+    with pytest.raises(mfc.RunError, match="is not one item"):
+        run[FIT].predict(tmp_path)
+
+
 def test_what_can_not_be_predicted(
     run: mfc.Run, tmp_path: Path, golden: Golden, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
