@@ -299,7 +299,9 @@ def _said(learner: Learner, x: torch.Tensor) -> Predictions:
         message = f"{learner.device} has no memory for a batch of {len(x):,}"
         raise RunError("R0404", message, help="take a smaller batch size") from error
     except Exception as error:
-        raise (explained(error) or error) from error
+        if (told := explained(error)) is None:
+            raise
+        raise told from error
 
 
 def _together(models: Sequence[Trained], answers: Sequence[Answer | RunError]) -> Prediction:
@@ -308,9 +310,8 @@ def _together(models: Sequence[Trained], answers: Sequence[Answer | RunError]) -
     first, row = said[0].predictions, said[0].row
     if len(said) == 1:
         return first[row]
-    probabilities = torch.stack([answer.predictions.probabilities[answer.row] for answer in said]).mean(0)[
-        None
-    ]
+    each = torch.stack([answer.predictions.probabilities[answer.row] for answer in said])
+    probabilities = each.mean(0)[None]
     loss = models[0].learner.loss_func
     batch = (scores(loss, probabilities, first.vocab), None, torch.zeros(1, dtype=torch.int64))
     found = get_preds(nn.Identity(), [batch], loss, first.vocab, torch.device("cpu"))
