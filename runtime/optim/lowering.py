@@ -7,16 +7,15 @@ run can go on composed and the other way round.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
+from mfc.runtime import kernels
 from mfc.runtime.optim.buckets import Bucket
 from mfc.runtime.optim.parts import Part
 from mfc.runtime.optim.stats import average_grad, average_sqr_grad, step_count
 from mfc.runtime.optim.steppers import adam_step, l2_reg, momentum_step, sgd_step, weight_decay
-
-kernels: Any = torch  # its fused kernels are not in its public types
 
 DEVICES = ("cpu", "cuda")
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -64,7 +63,7 @@ class FusedAdam:
     ) -> None:
         device = params[0].device
         counts = {step: torch.full((), step, dtype=torch.float32, device=device) for step in set(steps)}
-        run = kernels._fused_adamw_ if self.decoupled else kernels._fused_adam_
+        run = kernels.fused_adamw if self.decoupled else kernels.fused_adam
         run(
             params, gradients, state["grad_avg"], state["sqr_avg"], [], [counts[step] for step in steps],
             lr=hyper["lr"], beta1=hyper["mom"], beta2=hyper["sqr_mom"], weight_decay=hyper.get("wd", 0.0),
@@ -95,10 +94,10 @@ class FusedSgd:
     ) -> None:
         lr, decay = hyper["lr"], hyper.get("wd", 0.0)
         if self.decoupled and self.momentum and decay:  # without momentum both kinds of decay are one
-            kernels._foreach_mul_(params, 1 - lr * decay)
+            kernels.multiply_all(params, 1 - lr * decay)
             decay = 0.0
         momentum = hyper["mom"] if self.momentum else 0.0
-        kernels._fused_sgd_(
+        kernels.fused_sgd(
             params, gradients, state["grad_avg"] if self.momentum else [], weight_decay=decay,
             momentum=momentum, lr=lr, dampening=momentum if self.dampening else 0.0, nesterov=self.nesterov,
             maximize=False, is_first_step=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
+from mfc.runtime.kernels import norms
 
 
 class Part:
@@ -139,8 +139,7 @@ class Piece:
         if self.sizes is None:
             return [torch.linalg.vector_norm(tensor, dtype=wide(tensor.dtype)) for tensor in tensors]
         return [
-            torch.stack(foreach_norm(torch.split(tensor.to(wide(tensor.dtype)), self.sizes)))
-            for tensor in tensors
+            torch.stack(norms(torch.split(tensor.to(wide(tensor.dtype)), self.sizes))) for tensor in tensors
         ]
 
     def take_norms(self, norms: Sequence[torch.Tensor]) -> None:

@@ -15,15 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, groupby, pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 
+from mfc.runtime.kernels import copy_all
 from mfc.runtime.optim.buckets import Bucket, flat
 from mfc.runtime.optim.parts import Part, Piece, Scratch
 from mfc.runtime.optim.workers import in_threads
-
-copy_all: Any = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 CHUNK_CPU = 196_608
 """Elements of a piece on the CPU: with its gradient, its state and scratch it stays in one core's cache."""

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from mfc.runtime.errors import RunError, RunInterrupted
+from mfc.runtime.kernels import multiply_all
 from mfc.runtime.models import failed_layer
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.events import (
@@ -42,8 +43,6 @@ from mfc.runtime.user_files import blamed
 
 if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
-
-foreach: Any = torch  # such functions are not in its public types
 
 ANEW = "remove the run's folder to start the training anew"
 
@@ -274,7 +273,7 @@ class Learner:
     def scale_gradients(self, factor: float) -> None:
         """Multiplies all gradients, in place."""
         if gradients := self.gradients:
-            foreach._foreach_mul_(gradients, factor)
+            multiply_all(gradients, factor)
 
     def _count_batch(self) -> None:
         """The first thing after a batch, so that state taken in `after_batch` counts it as finished."""

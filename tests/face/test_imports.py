@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,13 @@ def test_checking_runs_no_code_of_the_spec(tmp_path: Path) -> None:
     (tmp_path / "spec.mfs").write_text('use "mine.py" (same)\nmodel net { same() }\n')
     imported("from mfc.cli import main; assert main(['check', 'spec.mfs']) == 0", tmp_path)
     assert not marker.exists()
+
+
+def test_what_torch_does_not_promise_is_named_in_one_file() -> None:
+    runtime = Path(mfc.__file__).parent / "runtime"
+    named = {
+        path.relative_to(runtime).as_posix()
+        for path in runtime.rglob("*.py")
+        if re.search(r"\b_(foreach|fused|amp)_\w+", path.read_text())
+    }
+    assert named == {"kernels.py"}

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from mfc.runtime.component import Range, callback
+from mfc.runtime.kernels import lerp_all
 from mfc.runtime.training.events import Callback
-
-foreach: Any = torch  # such functions are not in its public types
 
 Place = tuple[dict[str, Any], str]
 
@@ -49,7 +48,7 @@ class ema(Callback):
             return
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warmup else self.decay
         self.updates += 1
-        foreach._foreach_lerp_(self.others, self._tensors(), 1 - decay)
+        lerp_all(self.others, self._tensors(), 1 - decay)
 
     def before_validate(self) -> None:
         self._exchange()

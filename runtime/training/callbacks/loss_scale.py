@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from mfc.runtime.errors import RunError
-
-amp: Any = torch  # its fused check is not in its public types
+from mfc.runtime.kernels import unscale_all
 
 INITIAL = 2.0**16
 GROWTH, INTERVAL = 2.0, 2000
@@ -42,7 +41,7 @@ class LossScale:
         for (device, _), some in alike.items():
             found.append(torch.zeros((), device=device))
             inverse = torch.full((), 1 / self.value, device=device)
-            amp._amp_foreach_non_finite_check_and_unscale_(some, found[-1], inverse)
+            unscale_all(some, found[-1], inverse)
         return not any(overflow.item() for overflow in found)
 
     def update(self, finite: bool) -> None:
