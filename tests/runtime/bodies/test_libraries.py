@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_the_table_of_torchvision(name):
 def test_the_table_of_timm(name):
     pytest.importorskip("timm")
     assert timm_row(name) == TABLES["timm"][name]
+
+
+def families() -> dict[tuple[str, ...], tuple[Any, str]]:
+    """The first architecture of each family and of each way to round in it: all of them take minutes."""
+    found: dict[tuple[str, ...], tuple[Any, str]] = {}
+    for component in (torchvision_body, timm_body):
+        for name, row in TABLES[component.library].items():
+            family = re.match(r"(tf_)?[a-z]*", name)
+            roundings = (str(row[key]) for key in ("reduction", "patch", "floored"))
+            if name and family is not None:
+                found.setdefault((component.library, family[0], *roundings), (component, name))
+    return found
+
+
+@pytest.mark.parametrize(("component", "name"), families().values(), ids=map("-".join, families()))
+def test_the_tables_say_what_networks_of_each_family_give(component, name):
+    """At odd sides and even ones; a body raises R0265 where its table is wrong."""
+    pytest.importorskip(component.library)
+    with torch.device("meta"), torch.no_grad():
+        body = build(component, name).eval()
+        for height, width in ((223, 200), (97, 131), (65, 64)):
+            assert (
+                body(torch.zeros(1, 3, height, width)).shape[1] == TABLES[component.library][name]["features"]
+            )
 
 
 def test_architectures_of_the_tables_are_there():
