@@ -72,11 +72,12 @@ measured."""
 
 
 class NotRunnable(Exception):
-    """A declaration that checks, and that this version can't run: `what` names it."""
+    """A declaration that checks, and that this version can't run: `what` names it, `help` says what to do."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, help: str = "name what can be run with `--target NAME`") -> None:
         super().__init__(what)
         self.what = what
+        self.help = help
 
 
 def plan(
@@ -108,6 +109,13 @@ RUNNABLE = {
     "text": ("category", "multi_category", "value", "next_token"),
 }
 """The kinds of data that there are stages for: targets by input."""
+
+
+UNUSED_FIELDS = {
+    "input": 'leave it out; images that a table names are read by `image_table(..., image = "{name}.jpg")`',
+    "processors": "leave it out",
+}
+"""The fields of data blocks that no stage carries out, and what can be done without them."""
 
 
 def placed(value: Any, folder: str) -> Any:
@@ -211,9 +219,9 @@ class Planner:
         if data.target not in RUNNABLE.get(data.input, ()):
             raise NotRunnable(f"data `{name}`: {data.input or 'several inputs'} -> {data.target}")
         self.own(data.instance)
-        for other in ("input", "processors"):
+        for other in UNUSED_FIELDS:
             if fields[other]:
-                raise NotRunnable(f"data `{name}`: `{other}` of {data.input} -> {data.target}")
+                raise NotRunnable(f"the field `{other}` of data `{name}`", UNUSED_FIELDS[other])
         recipe, where = {"source": unplaced(fields["source"])}, {"source": fields["source"]}
         if data.target == "mask":  # the masks' files are content of the items
             recipe["label"], where["label"] = unplaced(fields["label"]), fields["label"]

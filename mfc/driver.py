@@ -93,7 +93,7 @@ class Driver:
             return self.spec.compiled.plan(self._code, self.targets)
         except NotRunnable as error:
             message = f"this version of mfc checks {error.what}, but can't run it"
-            raise RunError("R0502", message, help="name what can be run with `--target NAME`") from error
+            raise RunError("R0502", message, help=error.help) from error
 
     def look(self) -> Iterator[Status]:
         """Where each stage stands. Nothing is run but the listing of files."""

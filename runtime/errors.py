@@ -10,14 +10,23 @@ from collections.abc import Iterable
 
 
 class RunError(Exception):
-    """A run can't go on. `message` says what happened, `help` what to do, `notes` what else is worth knowing."""
+    """A run can't go on. `message` says what happened, `help` what to do, `notes` what else is worth knowing. `item` is
+    the item of the data that it is about, if it is about one."""
 
-    def __init__(self, code: str, message: str, help: str | None = None, notes: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        help: str | None = None,
+        notes: Iterable[str] = (),
+        item: str | None = None,
+    ) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
         self.help = help
         self.notes = list(notes)
+        self.item = item
 
     def __str__(self) -> str:
         lines = [f"error[{self.code}]: {self.message}"]

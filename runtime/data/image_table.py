@@ -15,7 +15,7 @@ import xxhash
 from mfc.runtime.component import source
 from mfc.runtime.data.paths import shown
 from mfc.runtime.data.sources import Caches, image_files
-from mfc.runtime.data.tables import Table
+from mfc.runtime.data.tables import Row, Table
 from mfc.runtime.data.templates import filled, placeholders
 from mfc.runtime.errors import RunError
 
@@ -33,12 +33,13 @@ class image_table:
     image has one row.
 
     Args:
-        file: the table; `~` is the home folder.
+        file: the table, which may be compressed by gzip, bzip2 or xz; `~` is the home folder.
         folder: where the images lie.
         image: an image's path from `folder`, with columns in braces: `"{image_name}.jpg"`.
         channels: 3 converts every image to RGB, 1 to grey.
         delimiter: what stands between fields; by default a tab in files `.tsv` and `.tab`, else a comma.
-        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`.
+        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`. With
+            `utf-8`, a file that begins with the byte order mark of UTF-16 or UTF-32 is read in that.
         errors: `strict` stops at bytes that are none in the encoding, `replace` puts U+FFFD in their place.
     """
 
@@ -86,23 +87,26 @@ class image_table:
     def column(self, name: str, items: Sequence[str]) -> list[str]:
         """What items have in a column, as it stands there. Raises RunError as `scan` does."""
         place = self.table.place(name)
-        return [self._rows[item][place] for item in items]
+        return [self._rows[item].fields[place] for item in items]
+
+    def where(self, item: str) -> str:
+        """Where an item's row begins, for messages."""
+        return f"line {self._rows[item].line:,} of `{self.table.file}`"
 
     def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
         """A hash of each image's content and of what its row says beside its name."""
         names = {self.table.place(name) for name in placeholders(self.image)}
         kept = [place for place in range(len(self.table.header)) if place not in names]
         header = [self.table.header[place] for place in kept]
-        rows = (json.dumps([header, [self._rows[item][place] for place in kept]]) for item in items)
+        rows = (json.dumps([header, [self._rows[item].fields[place] for place in kept]]) for item in items)
         images = self.files.digests(items, caches)
         return [xxhash.xxh3_128_hexdigest(f"{image}/{row}".encode()) for image, row in zip(images, rows)]
 
     @cached_property
-    def _rows(self) -> dict[str, list[str]]:
-        """The fields of each item's row."""
+    def _rows(self) -> dict[str, Row]:
+        """Each item's row."""
         columns = {name: self.table.place(name) for name in placeholders(self.image)}
-        found: dict[str, list[str]] = {}
-        lines: dict[str, int] = {}
+        found: dict[str, Row] = {}
         for row in self.table.rows():
             path = filled(self.image, {name: row.fields[place] for name, place in columns.items()})
             item = posixpath.normpath(path)
@@ -115,10 +119,11 @@ class image_table:
             if item in found:
                 raise RunError(
                     "R0138",
-                    f"`{self.table.file}` has more than one row for `{item}`: lines {lines[item]:,} and {row.line:,}",
+                    f"`{self.table.file}` has more than one row for `{item}`: lines {found[item].line:,} and "
+                    f"{row.line:,}",
                     help='several labels of an image stand in one field: `column(NAME, delimiter = " ")`',
                 )
-            found[item], lines[item] = row.fields, row.line
+            found[item] = row
         if not found:
             raise RunError("R0136", f"`{self.table.file}` has no rows, only the names of columns")
         return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,31 +92,34 @@ def list_items(
     Args:
         source: the source, where the split or the labels read a column of its table.
     """
-    train, valid, labels = _divided(listing, split, label, target, source)
-    _must_have(split, listing, train=train, valid=valid)
-    used = sorted({*train, *valid})
-    paths = [listing.paths[i] for i in used]
-    place = {old: new for new, old in enumerate(used)}
-    train, valid = sorted(place[i] for i in train), sorted(place[i] for i in valid)
-    digests = [listing.digests[i] for i in used]
-    if target == "next_token":
-        return Items(paths, digests, train, valid, [], [])
-    if target == "mask":
-        return Items(paths, digests, train, valid, [], _classes(label, vocab))
-    labels = [labels[i] for i in used] if labels else _labels(label, paths, source, target)
-    targets: list[Any]
-    if target == "value":
-        words, targets = [], encode_values(labels, paths)
-    elif target == "multi_category":
-        several = as_lists(labels)
-        words = build_vocab([one for i in train for one in several[i]], vocab)
-        if not words:
-            raise RunError("R0108", "no item of the training part has a label", help="see what `label` reads")
-        targets = encode_several(several, paths, words, "train" if vocab is None else "given")
-    else:
-        words = build_vocab([labels[i] for i in train], vocab)
-        targets = encode_categories(labels, paths, words, "train" if vocab is None else "given")
-    return Items(paths, digests, train, valid, targets, words)
+    with _rows_named(source):
+        train, valid, labels = _divided(listing, split, label, target, source)
+        _must_have(split, listing, train=train, valid=valid)
+        used = sorted({*train, *valid})
+        paths = [listing.paths[i] for i in used]
+        place = {old: new for new, old in enumerate(used)}
+        train, valid = sorted(place[i] for i in train), sorted(place[i] for i in valid)
+        digests = [listing.digests[i] for i in used]
+        if target == "next_token":
+            return Items(paths, digests, train, valid, [], [])
+        if target == "mask":
+            return Items(paths, digests, train, valid, [], _classes(label, vocab))
+        labels = [labels[i] for i in used] if labels else _labels(label, paths, source, target)
+        targets: list[Any]
+        if target == "value":
+            words, targets = [], encode_values(labels, paths)
+        elif target == "multi_category":
+            several = as_lists(labels)
+            words = build_vocab([one for i in train for one in several[i]], vocab)
+            if not words:
+                raise RunError(
+                    "R0108", "no item of the training part has a label", help="see what `label` reads"
+                )
+            targets = encode_several(several, paths, words, "train" if vocab is None else "given")
+        else:
+            words = build_vocab([labels[i] for i in train], vocab)
+            targets = encode_categories(labels, paths, words, "train" if vocab is None else "given")
+        return Items(paths, digests, train, valid, targets, words)
 
 
 def items_of_part(
@@ -139,14 +143,26 @@ def items_of_part(
         vocab: the names of a mask's classes, where the labeler does not know them.
         source: as in `list_items`.
     """
-    train, valid, _ = _divided(listing, split, label, target, source)
-    rest = {*range(len(listing.paths))} - {*train} - {*valid}
-    chosen = sorted({"train": train, "valid": valid, "all": [*train, *valid], "test": rest}[part])
-    _must_have(split, listing, **{part: chosen})
-    paths = [listing.paths[i] for i in chosen]
-    digests, ids = [listing.digests[i] for i in chosen], list(range(len(chosen)))
-    targets = [] if label is None else _known_targets(paths, label, known, target, vocab, source)
-    return Items(paths, digests, ids, ids, targets, known.vocab)
+    with _rows_named(source):
+        train, valid, _ = _divided(listing, split, label, target, source)
+        rest = {*range(len(listing.paths))} - {*train} - {*valid}
+        chosen = sorted({"train": train, "valid": valid, "all": [*train, *valid], "test": rest}[part])
+        _must_have(split, listing, **{part: chosen})
+        paths = [listing.paths[i] for i in chosen]
+        digests, ids = [listing.digests[i] for i in chosen], list(range(len(chosen)))
+        targets = [] if label is None else _known_targets(paths, label, known, target, vocab, source)
+        return Items(paths, digests, ids, ids, targets, known.vocab)
+
+
+@contextmanager
+def _rows_named(source: Any) -> Iterator[None]:
+    """Errors about one item say in which row of the source's table it is."""
+    try:
+        yield
+    except RunError as error:
+        if error.item is not None and hasattr(source, "where"):
+            error.notes.append(f"`{error.item}` is in {source.where(error.item)}")
+        raise
 
 
 def _known_targets(

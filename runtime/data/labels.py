@@ -115,7 +115,7 @@ def _checked_delimiter(delimiter: str | None) -> str | None:
 
 def unlabelled(item: str, why: str) -> RunError:
     """The error for an item for which a labeler finds no label."""
-    return RunError("R0108", f"`{item}` has no label: {why}")
+    return RunError("R0108", f"`{item}` has no label: {why}", item=item)
 
 
 def label_all(
@@ -147,7 +147,7 @@ def _label(labeler: Any, item: str, *value: Any) -> Any:
     except RunError:
         raise
     except Exception as error:
-        raise failed(labeler, f"`{item}`", error) from error
+        raise failed(labeler, f"`{item}`", error, item) from error
 
 
 def _is_label(label: Any, target: str) -> bool:
@@ -157,11 +157,12 @@ def _is_label(label: Any, target: str) -> bool:
     return isinstance(label, str) or (target == "value" and number)
 
 
-def failed(component: Any, what: str, error: Exception) -> RunError:
-    """The error for a component that raised on an item. It says where in its source."""
+def failed(component: Any, what: str, error: Exception, item: str | None = None) -> RunError:
+    """The error for a component that raised, on an item or on several. It says where in its source."""
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     notes = [f"raised at {where.tb_frame.f_code.co_filename}:{where.tb_lineno}"] if where else []
     name = getattr(component, "__name__", type(component).__name__)
-    return RunError("R0111", f"`{name}` failed on {what}: {type(error).__name__}: {error}", notes=notes)
+    message = f"`{name}` failed on {what}: {type(error).__name__}: {error}"
+    return RunError("R0111", message, notes=notes, item=item)

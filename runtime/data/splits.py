@@ -296,6 +296,7 @@ class by_column:
             "R0137",
             f"`by_column` can't tell which part `{item}` is in: its `{self.reads_column}` {what}",
             help=help,
+            item=item,
         )
 
 

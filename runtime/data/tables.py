@@ -1,21 +1,26 @@
 """Tables in files of comma-separated values: their columns, and rows that are read when they are asked for.
 
 A row is found by the place in the file where it begins, which one pass finds out, so that a table need not fit into
-memory.
+memory. One that is compressed, or in an encoding whose line breaks are not those of ASCII, is held there.
 """
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
 import difflib
+import gzip
+import io
+import lzma
 import os
+import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, TypeVar
 
 from mfc.runtime.data.paths import shown
 from mfc.runtime.data.text_sources import checked_encoding
@@ -24,6 +29,42 @@ from mfc.runtime.errors import RunError
 
 LONGEST = 1 << 24
 """Characters of a field at most: where there are more, a quote has mostly no end."""
+
+
+COMPRESSED: Mapping[bytes, Callable[[bytes], bytes]] = {
+    b"\x1f\x8b\x08": gzip.decompress,
+    **{b"BZh%d1AY" % level: bz2.decompress for level in range(1, 10)},
+    b"\xfd7zXZ\0": lzma.decompress,
+}
+"""What undoes a compression, by how files of it begin."""
+
+LONGEST_MARK = 8
+"""Bytes of the longest of the beginnings that are known here."""
+
+OTHER_ENCODING = 'name the right `encoding`, or go on without such bytes with `errors = "replace"`'
+
+SUFFIXES = (".gz", ".bz2", ".xz")
+
+NO_TABLES = {
+    b"PK\x03\x04": "a ZIP archive, as spreadsheets are",
+    b"PAR1\x15": "a Parquet file",
+    b"(\xb5/\xfd": "compressed by zstd",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet",
+}
+"""What files are that hold tables in other ways, by how they begin."""
+
+WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+"""The byte order marks that are not UTF-8's; those of UTF-32 first, which begin with one of UTF-16."""
+
+
+class Held(NamedTuple):
+    """What a table holds, and the encoding of that: one whose line breaks are ASCII's."""
+
+    content: bytes
+    encoding: str
 
 
 class Row(NamedTuple):
@@ -41,9 +82,10 @@ class Table:
     and empty lines are no part of the table. Raises RunError R0110 for an encoding or a delimiter that can't be.
 
     Args:
-        file: the table; `~` is the home folder.
+        file: the table, which may be compressed by gzip, bzip2 or xz; `~` is the home folder.
         delimiter: what stands between fields; by default a tab in files `.tsv` and `.tab`, else a comma.
-        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`.
+        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`. With
+            `utf-8`, a file that begins with the byte order mark of UTF-16 or UTF-32 is read in that.
         errors: `strict` stops at bytes that are none in the encoding, `replace` puts U+FFFD in their place.
     """
 
@@ -58,13 +100,10 @@ class Table:
         self.encoding, self.errors = checked_encoding(encoding), errors
         if codecs.lookup(encoding).name == "utf-8-sig":  # a byte order mark is left out in any case
             self.encoding = encoding = "utf-8"
-        if "\n".encode(encoding) != b"\n":
-            raise RunError(
-                "R0110",
-                f"a table can't be read in `{encoding}`",
-                help="save the file as UTF-8: it holds any text",
-            )
-        by_name = "\t" if self.file.suffix.lower() in (".tsv", ".tab") else ","
+        name = self.file.name.lower()
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        by_name = "\t" if name.endswith((".tsv", ".tab")) else ","
         self.delimiter = by_name if delimiter is None else delimiter
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             raise RunError("R0110", f"the delimiter of a table is one character, not {delimiter!r}")
@@ -99,12 +138,12 @@ class Table:
         near = difflib.get_close_matches(name, self.header, 1) or [
             there for there in self.header if there.strip().lower() == name.strip().lower()
         ]
-        there = f"there are {shown(self.header, 12)}"
+        headless = "its first row is read as the names of columns: where it is data, write one above it"
         raise RunError(
             "R0133",
             f"`{self.file}` has no column `{name}`",
-            help=f"did you mean `{near[0]}`?" if near else there,
-            notes=[there] if near else [],
+            help=f"did you mean `{near[0]}`?" if near else headless,
+            notes=[f"there are {shown(self.header, 12)}"],
         )
 
     @cached_property
@@ -175,13 +214,62 @@ class Table:
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
+        """The table as a file whose lines end in ASCII's line breaks."""
         try:
-            with open(self.file, "rb") as file:
-                yield file
+            held = self.held
+            with open(self.file, "rb") if held is None else io.BytesIO(held.content) as opened:
+                yield opened
         except FileNotFoundError as error:
             raise self._missing() from error
         except OSError as error:
             raise unreadable(str(self.file), error) from error
+
+    @cached_property
+    def held(self) -> Held | None:
+        """The whole table, where its rows can't be found by their places in the file; else None."""
+        with open(self.file, "rb") as file:
+            start = file.read(LONGEST_MARK)
+            undo = _beginning(start, COMPRESSED)
+            if undo is None and self._wide(start) is None:
+                self._check(start)
+                return None
+            content = start + file.read()
+        if undo is not None:
+            content = self._decompressed(undo, content)
+            self._check(content)
+        wide = self._wide(content)
+        return Held(content, self.encoding) if wide is None else Held(self._narrowed(content, wide), "utf-8")
+
+    def _wide(self, content: bytes) -> str | None:
+        """The encoding of a content, where its line breaks are not ASCII's."""
+        if "\n".encode(self.encoding) != b"\n":
+            return self.encoding
+        is_utf8 = codecs.lookup(self.encoding).name == "utf-8"
+        return _beginning(content, WIDE_MARKS) if is_utf8 else None
+
+    def _check(self, content: bytes) -> None:
+        if (what := _beginning(content, NO_TABLES)) is not None:
+            help = "save it as comma-separated values"
+            raise RunError("R0130", f"`{self.file}` is no text: it is {what}", help=help)
+
+    def _decompressed(self, undo: Callable[[bytes], bytes], content: bytes) -> bytes:
+        try:
+            return undo(content)
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+            message = f"can't read `{self.file}`: what is compressed in it is cut off or damaged"
+            raise RunError("R0103", message, help="copy or download it again") from error
+
+    def _narrowed(self, content: bytes, encoding: str) -> bytes:
+        """A content as UTF-8. Raises RunError R0130."""
+        try:
+            return content.decode(encoding, self.errors).encode()
+        except UnicodeDecodeError as error:
+            line = content[: error.start].decode(encoding, "replace").count("\n") + 1
+            raise RunError(
+                "R0130",
+                f"line {line:,} of `{self.file}` is no text in {encoding}: {error.reason}",
+                help=OTHER_ENCODING,
+            ) from error
 
     def _missing(self) -> RunError:
         """The error for a file that is not there, with the nearest name of those that are."""
@@ -202,7 +290,8 @@ class _Lines:
         self.end, self.number = file.tell(), 0
 
     def __iter__(self) -> Iterator[str]:
-        encoding, errors = self.table.encoding, self.table.errors
+        held, errors = self.table.held, self.table.errors
+        encoding = self.table.encoding if held is None else held.encoding
         for chunk in self.file:
             # lines end in \n, \r\n or \r, as for Python's own files
             for line in chunk.splitlines(keepends=True) if b"\r" in chunk else (chunk,):
@@ -221,8 +310,16 @@ class _Lines:
             "R0130",
             f"line {self.number + 1:,} of `{self.table.file}` is no text in {self.table.encoding}: its byte "
             f"{error.start:,} is 0x{line[error.start]:02x}, {error.reason}",
-            help='name the right `encoding`, or go on without such bytes with `errors = "replace"`',
+            help=OTHER_ENCODING,
         )
+
+
+M = TypeVar("M")
+
+
+def _beginning(content: bytes, known: Mapping[bytes, M]) -> M | None:
+    """What is known of contents that begin so."""
+    return next((meaning for mark, meaning in known.items() if content.startswith(mark)), None)
 
 
 def _why(error: csv.Error) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -30,10 +31,11 @@ class text_table:
     `xxfld 1 ... xxfld 2 ...`.
 
     Args:
-        file: the table; `~` is the home folder.
+        file: the table, which may be compressed by gzip, bzip2 or xz; `~` is the home folder.
         text: the column that holds the text, by its name in the header, or a list of columns.
         delimiter: what stands between fields; by default a tab in files `.tsv` and `.tab`, else a comma.
-        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`.
+        encoding: how characters are written as bytes, by its name in Python: `utf-8`, `latin-1`, `cp1252`. With
+            `utf-8`, a file that begins with the byte order mark of UTF-16 or UTF-32 is read in that.
         errors: `strict` stops at bytes that are none in the encoding, `replace` puts U+FFFD in their place.
     """
 
@@ -81,6 +83,11 @@ class text_table:
         if items and int(items[-1]) >= len(values):
             raise self._changed(items[-1])
         return [values[int(item)] for item in items]
+
+    def where(self, item: str) -> str:
+        """Where an item's row begins, for messages."""
+        row = next(islice(self.table.rows(), int(item), None))
+        return f"line {row.line:,} of `{self.table.file}`"
 
     def digests(self, items: Sequence[str], caches: Caches) -> list[str]:
         """A hash of each item's content: of the file, of how it is read, and of the row's number."""

@@ -70,6 +70,7 @@ def encode_values(labels: Sequence[Any], items: Sequence[str]) -> list[float] | 
                 "R0109",
                 f"`{item}` has {_numbers(len(row))}, and `{items[0]}` has {_numbers(len(rows[0]))}",
                 help="give every item as many numbers",
+                item=item,
             )
     return rows
 
@@ -88,6 +89,7 @@ def _number(label: Any, item: str) -> float:
             "R0109",
             f"the label `{label}` of `{item}` is no number",
             help="`-> value` takes numbers; for names write `-> category`",
+            item=item,
         )
     return number
 
@@ -114,4 +116,4 @@ def _unknown(labels: Sequence[str], items: Sequence[str], known: Container[str],
         help = (
             "split so that each label has training items (`stratified()` does), or list all labels in `vocab`"
         )
-    return RunError("R0107", message, help=help, notes=notes)
+    return RunError("R0107", message, help=help, notes=notes, item=examples[names[0]][0])

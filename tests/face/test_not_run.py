@@ -124,7 +124,7 @@ def fails_to_plan(folder: Path, text: str) -> str:
     [
         (
             DATA.replace("label  ", "input = parent()\n    label  ") + MODEL + FIT,
-            "data `digits`: `input` of image -> category",
+            "the field `input` of data `digits`",
         ),
         (
             'use "parts.py" (beside)\n' + DATA + MODEL + FIT.replace("cross_entropy()", "beside(digits)"),

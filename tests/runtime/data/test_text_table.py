@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
+import gzip
 import io
+import lzma
 import subprocess
 import sys
 
@@ -112,8 +115,35 @@ def test_long_texts_and_other_encodings(write):
     assert text_table(file, "text", errors="replace").open("00000001") == "caf\ufffd"
 
 
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "cp1252"])
+def test_a_table_may_be_compressed_and_in_any_encoding(write, encoding, pack, caches):
+    text = 'text,label\n"café, ā la\r\n""carte""",x\r\n\nthé,y\n'.replace(
+        "ā", "ā" if encoding != "cp1252" else "à"
+    )
+    file = write(pack(text.encode(encoding)))
+    marked = encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32")  # what says by itself what it is
+    source = text_table(file, "text", encoding="utf-8" if marked else encoding)
+    expected = list(csv.DictReader(io.StringIO(text)))
+    items = source.scan()
+    assert [source.open(item) for item in reversed(items)] == [
+        plain(row["text"]) for row in reversed(expected)
+    ]
+    assert source.column("label", items) == ["x", "y"]
+    assert source.where(items[1]) == f"line 5 of `{file}`"
+    assert len(set(source.digests(items, caches))) == 2
+
+
+def test_bytes_that_are_wrong_in_a_wide_encoding_can_be_replaced(write):
+    cut = "text\nx\nyz".encode("utf-16-le")[:-1]
+    source = text_table(write(cut), "text", encoding="utf-16-le", errors="replace")
+    assert [source.open(item) for item in source.scan()] == ["x", "y\ufffd"]
+
+
 def test_the_delimiter_goes_by_the_name_of_the_file(write):
-    for name, delimiter in (("a.csv", ","), ("a.TSV", "\t"), ("a.tab", "\t"), ("a.txt", ",")):
+    for name, delimiter in (("a.csv", ","), ("a.TSV", "\t"), ("a.tab.gz", "\t"), ("a.txt", ",")):
         source = text_table(write(f"x{delimiter}y\n1{delimiter}2\n", name), "y")
         assert [source.open(item) for item in source.scan()] == ["2"]
     assert text_table(write("x;y\n1,5;2\n"), "x", ";").open("00000000") == "1,5"
@@ -216,6 +246,32 @@ def test_an_empty_label(write, caches):
         list_items(list_files(source, caches), splits.end(0.5), labels.column("kind"), source=source)
 
 
+MISTAKEN = {
+    "an empty label": ("ab,1,\ncd,1,x\n", "R0108", 3),
+    "no number": ("ab,1,2\ncd,1,x\n", "R0109", 4),
+    "in no part": ("ab,1,2\ncd,maybe,x\n", "R0137", 4),
+    "a label in one part alone": ("ab,0,2\ncd,1,x\n", "R0107", 4),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKEN)
+def test_a_mistake_in_a_row_says_where_it_is(write, caches, name):
+    rows, code, line = MISTAKEN[name]
+    file = write(f"text,part,label\n\n{rows}ef,0,2\ngh,1,2\n")
+    source = text_table(file, "text")
+    target = "value" if code == "R0109" else "category"
+    with pytest.raises(RunError) as caught:
+        list_items(
+            list_files(source, caches),
+            splits.by_column("part"),
+            labels.column("label"),
+            target,
+            source=source,
+        )
+    assert caught.value.code == code
+    assert caught.value.notes[-1] == f"`{line - 3:08}` is in line {line} of `{file}`"
+
+
 def test_a_labeler_of_ones_own_that_hides_what_it_reads(caches, write):
     source = text_table(write("text,kind\nx,good\ny,bad\n"), "text")
     with pytest.raises(RunError, match=r"R0111.*`column` reads a column, and its decorator does not say so"):
@@ -235,7 +291,8 @@ WRONG = {
     "nothing near": (
         "review,label\nx,y\n",
         {},
-        "error[R0133]: `FILE` has no column `text`\n  = help: there are `review`, `label`",
+        "error[R0133]: `FILE` has no column `text`\n  = note: there are `review`, `label`\n"
+        "  = help: its first row is read as the names of columns",
     ),
     "a name twice": (
         "text,a,text,,\nx,y,z,,\n",
@@ -269,7 +326,33 @@ WRONG = {
         {},
         "error[R0130]: line 3 of `FILE` is no text in utf-8: its byte 3 is 0xe9, invalid continuation byte\n",
     ),
-    "utf-16": ("text\nx\n", {"encoding": "utf-16"}, "error[R0110]: a table can't be read in `utf-16`\n"),
+    "cut utf-16": (
+        "text\nx\ny\n".encode("utf-16")[:-1],
+        {},
+        "error[R0130]: line 3 of `FILE` is no text in utf-16: truncated data\n",
+    ),
+    "a spreadsheet": (b"PK\x03\x04\x14\0", {}, "error[R0130]: `FILE` is no text: it is a ZIP archive"),
+    "a spreadsheet within": (gzip.compress(b"PK\x03\x04\x14\0"), {}, "error[R0130]: `FILE` is no text"),
+    "cut gzip": (
+        gzip.compress(b"text\nx\n" * 99)[:30],
+        {},
+        "error[R0103]: can't read `FILE`: what is compressed in it is cut off or damaged\n",
+    ),
+    "cut bzip2": (
+        bz2.compress(b"text\nx\n" * 99)[:30],
+        {},
+        "error[R0103]: can't read `FILE`: what is compressed",
+    ),
+    "cut xz": (
+        lzma.compress(b"text\nx\n" * 99)[:-9],
+        {},
+        "error[R0103]: can't read `FILE`: what is compressed",
+    ),
+    "no text in gzip": (
+        gzip.compress("text,a\nx,y\ncafé,z\n".encode("latin-1")),
+        {},
+        "error[R0130]: line 3 of `FILE` is no text in utf-8: its byte 3 is 0xe9",
+    ),
     "no encoding": ("text\nx\n", {"encoding": "utf8x"}, "error[R0110]: `utf8x` is no encoding"),
     "a delimiter": (
         "text\nx\n",
