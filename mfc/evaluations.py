@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfc.dsl import ir
 from mfc.runtime.disk import write_file
+from mfc.runtime.training.history import finite
 from mfc.stages import Folders, Means, located, restore
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def run_evaluation(
         each = found
         result, spread = mean_and_spread(list(each.values()))
     report = {"result": result, "spread": spread, "each": each}
-    write_file(out / EVALUATION, json.dumps(report, indent=1).encode())
+    write_file(out / EVALUATION, json.dumps(finite(report), indent=1, allow_nan=False).encode())
 
 
 def asked(
@@ -62,5 +64,11 @@ def asked(
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """What an evaluation measured: `result`, `spread` and `each`."""
-    return json.loads((folder / EVALUATION).read_bytes())
+    """What an evaluation measured: `result`, `spread` and `each`. What was no finite number is NaN."""
+    return _with_nan(json.loads((folder / EVALUATION).read_bytes()))
+
+
+def _with_nan(measured: Any) -> Any:
+    if isinstance(measured, dict):
+        return {name: _with_nan(value) for name, value in measured.items()}
+    return math.nan if measured is None else measured

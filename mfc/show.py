@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
+from mfc.runtime.training.history import finite
 
 if TYPE_CHECKING:
     import torch
@@ -108,14 +108,6 @@ def result_json(run: Run) -> dict[str, Any]:
             },
         }
     )
-
-
-def finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _evaluated(evaluation: Evaluation) -> str:

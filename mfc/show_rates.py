@@ -10,6 +10,7 @@ from mfc.charts import chart
 from mfc.courses import courses, spans
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
+from mfc.runtime.training.history import finite
 from mfc.show import counted_epochs, table
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def show_lr_find(found: LRFound) -> str:
 
 
 def lr_find_json(found: LRFound) -> dict[str, Any]:
-    """A sweep with its suggestions as JSON."""
-    return {
+    """A sweep with its suggestions as JSON; what is no finite number is null."""
+    shown = {
         "stage": found.stage,
         **found.suggestions,
         "steps": found.steps,
@@ -116,3 +117,4 @@ def lr_find_json(found: LRFound) -> dict[str, Any]:
         "rates": list(found.rates),
         "losses": list(found.losses),
     }
+    return finite(shown)

@@ -14,19 +14,18 @@ NO_METRICS = ("epoch", "phase", "train_loss", "valid_loss", "lr", "time")
 """The columns that are no metrics."""
 
 
-def plain(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A row with None for what is no finite number: JSON has none."""
-    if row is None:
-        return None
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in row.items()
-    }
+def finite(value: Any) -> Any:
+    """A value with None for each number in it that is not finite: JSON has none."""
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
     """The lines of some rows."""
-    return "".join(json.dumps(plain(row), allow_nan=False) + "\n" for row in rows)
+    return "".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows)
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.callbacks.state import ResetState
 from mfc.runtime.training.device import describe_device
-from mfc.runtime.training.history import plain
+from mfc.runtime.training.history import finite
 from mfc.runtime.training.learner import Learner, Phase
 
 MODEL, META = "model.safetensors", "meta.json"
@@ -144,7 +144,7 @@ def _finish(learner: Learner, here: Mapping[str, Any], begun: int) -> None:
     meta = {"format": checkpoint.FORMAT, "stage": learner.stage, "seed": learner.seed, **here}
     standing = learner.standing or (learner.done.epochs if learner.done.epochs > begun else None)
     row = next((row for row in learner.history if row["epoch"] == standing), None)
-    meta |= {"epochs": learner.done.epochs, "epoch": standing, "result": plain(row)}
+    meta |= {"epochs": learner.done.epochs, "epoch": standing, "result": finite(row)}
     disk.write_file(folder / META, json.dumps(meta, indent=1).encode())
     optimizer = learner.optimizer.state_dict() if learner.optimizer is not None else {}
     goes_on = {"epochs": learner.done.epochs, "optimizer": checkpoint.digest(optimizer)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,35 @@ def test_what_has_no_stages(folder: Path) -> None:
         with pytest.raises(mfc.RunError) as caught:
             mfc.compile(folder / "more.mfs").run([target])
         assert caught.value.code == "R0502", text
+
+
+NOTHING = """
+import mfc
+
+@mfc.metric(shape="b classes", targets=("category",))
+class nothing:
+    "Divides by what it never counts."
+    def reset(self): ...
+    def update(self, pred, target): ...
+    def compute(self): return float("nan")
+"""
+
+
+def test_what_is_no_number_is_null_in_files_and_nan_in_python(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(NOTHING)
+    text = SPEC.replace("[accuracy(), f_beta(1)]", "[accuracy(), nothing()]").replace(
+        "optimizer =", "metrics   = [nothing()]\n    optimizer ="
+    )
+    (tmp_path / "spec.mfs").write_text(f'use "own.py" (nothing)\n{text}')
+    run = mfc.compile(tmp_path / "spec.mfs").run(["one"], progress=False)
+    one, fit = run.evaluations["one"], run["fit(1)"]
+    for measured in (one.result, one.each["fit(seed=1)"], fit.history[-1], fit.result):
+        assert math.isnan(measured["nothing"])
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    for file in (one.folder / "evaluation.json", fit.folder / "history.jsonl", fit.folder / "meta.json"):
+        lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
+        read = [json.loads(line, parse_constant=refuse) for line in lines]
+        assert '"nothing": null' in json.dumps(read)

@@ -11,7 +11,7 @@ from mfc.runtime import disk
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.history import plain
+from mfc.runtime.training.history import finite
 
 TABLE = "history.csv"
 
@@ -47,5 +47,5 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if columns:
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(plain(row) or {} for row in rows)
+        writer.writerows(finite(row) for row in rows)
     return text.getvalue()
