@@ -41,6 +41,7 @@ CODE = {
 WATCHING = (
     "mfc.dsl.ir:walk",
     "mfc.runtime.component",
+    "mfc.runtime.cores",
     "mfc.runtime.disk",
     "mfc.runtime.errors",
     "mfc.runtime.hashcache",

@@ -23,6 +23,7 @@ from torch import nn
 from mfc.dsl import ir
 from mfc.new_items import Finder, NewItem, given, lines
 from mfc.runtime.build import build
+from mfc.runtime.cores import cores
 from mfc.runtime.data.ahead import in_lists, map_ahead
 from mfc.runtime.data.batch_pipeline import BatchPipeline
 from mfc.runtime.data.images import read
@@ -66,7 +67,7 @@ class ImageAnswers:
         self.transforms = pipeline(build(placing["item_transforms"]), training=False)
         batch_transforms = build(placing["batch_transforms"])
         self.pipeline = BatchPipeline(batch_transforms, 0, "", self.shape[0], training=False)
-        self.threads = max(1, (os.cpu_count() or 1) if workers is None else workers)
+        self.threads = max(1, cores() if workers is None else workers)
 
     def __call__(self, items: Found, batch_size: int) -> Answers:
         """A batch has images of one size."""

@@ -6,7 +6,6 @@ torch is imported by those functions that need it, so that a run with nothing to
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mfc.dsl import ir
 from mfc.runtime.build import build
+from mfc.runtime.cores import cores
 from mfc.runtime.data.files import Listing, list_files
 from mfc.runtime.data.items import Items, items_of_part, list_items, overlap
 from mfc.runtime.disk import write_file
@@ -154,7 +154,7 @@ def run_tokens(
 
 def processes(means: Means) -> int:
     """How many processes tokenize: those of the run's workers, by default one a core."""
-    return means.workers if means.workers is not None else os.cpu_count() or 1
+    return means.workers if means.workers is not None else cores()
 
 
 def run_init(stage: ir.Stage, inputs: Folders, out: Path, means: Means) -> list[str]:

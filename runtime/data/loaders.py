@@ -7,7 +7,6 @@ on what was drawn before; so a run that stopped between two batches goes on with
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mfc.runtime.cores import cores
 from mfc.runtime.data.datasets import Fetched, FileImages, Key, PackedImages
 from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.data.items import Items
@@ -230,7 +230,7 @@ class DataLoaders:
         self._on_error: OnError = on_error
         self._masks = masks
         packed = isinstance(images, Packed)
-        self.workers = workers if workers is not None else 0 if packed else min(os.cpu_count() or 1, 16)
+        self.workers = workers if workers is not None else 0 if packed else min(cores(), 16)
         self._broken = images.skipped if packed else {}
         self._targets = encoded(items)
         self.train = self._loader("train", items.train, training=True)

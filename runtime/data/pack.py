@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import shutil
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
+from mfc.runtime.cores import cores
 from mfc.runtime.data.ahead import in_lists, map_ahead
 from mfc.runtime.data.images import read
 from mfc.runtime.data.item_transforms import pipeline
@@ -136,7 +136,7 @@ def _decode(
                 done.append((item, error))
         return done
 
-    with closing(map_ahead(chunk, in_lists(paths, CHUNK), workers or os.cpu_count() or 1)) as chunks:
+    with closing(map_ahead(chunk, in_lists(paths, CHUNK), workers or cores())) as chunks:
         for done in chunks:
             yield from done
 

@@ -229,6 +229,15 @@ def test_workers_change_nothing(folder, tmp_path, is_packed):
     many.close()
 
 
+def test_there_are_as_many_workers_as_cores_that_may_be_used(folder, monkeypatch):
+    """On a machine with more of them too: torch warns of workers beyond those that it may use."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert loaders(image_files(folder)).workers == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert loaders(image_files(folder)).workers == 16
+
+
 def test_items_are_drawn_anew_each_epoch_whatever_batch_they_are_in(folder):
     def by_item(dls, epoch):
         dls.train.set_epoch(epoch)
