@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -105,12 +106,14 @@ def families() -> dict[tuple[str, ...], tuple[Any, str]]:
 def test_the_tables_say_what_networks_of_each_family_give(component, name):
     """At odd sides and even ones; a body raises R0265 where its table is wrong."""
     pytest.importorskip(component.library)
-    with torch.device("meta"), torch.no_grad():
-        body = build(component, name).eval()
-        for height, width in ((223, 200), (97, 131), (65, 64)):
-            assert (
-                body(torch.zeros(1, 3, height, width)).shape[1] == TABLES[component.library][name]["features"]
-            )
+    for device in ("meta", "cpu"):  # some compute what they are made of
+        with suppress(NotImplementedError), torch.device(device), torch.no_grad():
+            body = build(component, name).eval()
+            for height, width in ((223, 200), (97, 131), (65, 64)):
+                features = body(torch.zeros(1, 3, height, width))
+                assert features.shape[1] == TABLES[component.library][name]["features"]
+            return
+    raise AssertionError(f"{name} can't be built")
 
 
 def test_architectures_of_the_tables_are_there():
