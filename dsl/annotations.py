@@ -16,7 +16,7 @@ from mfc.dsl.types import Choice, Kind, ListOf, Number, Range, Type, union
 KINDS = (
     "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",
     "architecture", "encoder", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "rate", "curve",
-    "schedule", "callback", "export_format",
+    "schedule", "callback", "table_format", "export_format",
 )  # fmt: skip
 """The kinds of components, as in `mfc.runtime.component`."""
 

@@ -28,8 +28,30 @@ from mfc.dsl.syntax import (
     Parameter,
     ValueDecl,
 )
-from mfc.dsl.types import ANY, Kind, ListOf, Type, Unknown, describe, kind_name, union, with_article
+from mfc.dsl.types import (
+    ANY,
+    Kind,
+    ListOf,
+    Number,
+    Range,
+    Type,
+    Unknown,
+    describe,
+    kind_name,
+    union,
+    with_article,
+)
 from mfc.dsl.values import ComponentValue, Instance
+
+TTA = Signature(
+    "tta",
+    [
+        Slot("model", Kind("train"), True),
+        Slot("n", Number(integer=True, range=Range(lo=1)), False, 4),
+        Slot("beta", Number(integer=False, range=Range(0, 1)), False, 0.25),
+    ],
+)
+"""The one function whose arguments have names."""
 
 TENSOR, MODULE, PART = Kind("tensor"), Kind("module"), Kind("part")
 
@@ -86,6 +108,8 @@ class Calls(Names):
         return Unknown(ANY)
 
     def call_function(self, name: str, expr: CallExpr, scope: Scope) -> Any:
+        if name == TTA.name:
+            return call_function(name, list(bind(self, TTA, expr, scope, Scope(scope.module)).args.values()))
         if named := next((a for a in expr.arguments if a.name is not None), None):
             self.diagnostics.add(
                 "E0203", named.span, f"`{name}` takes no named arguments", "write the value alone"

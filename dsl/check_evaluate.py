@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfc.dsl.check_answers import AVERAGED, check_answers, check_augmented
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_other_data import OtherData
-from mfc.dsl.check_targets import ONE_EACH
 from mfc.dsl.check_train import TrainChecker
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.evaluate import Evaluator
@@ -16,11 +16,8 @@ from mfc.dsl.lints import lint_evaluation
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import BodyDecl
-from mfc.dsl.typed import DataInfo, EvaluationInfo, Fields, TrainInfo
-from mfc.dsl.values import Ensemble, Instance, Part
-
-AVERAGED = (*ONE_EACH, "value")
-"""Targets of which several models' predictions can be averaged item by item."""
+from mfc.dsl.typed import DataInfo, EvaluationInfo, Fields, TrainInfo, trained
+from mfc.dsl.values import Augmented, Ensemble, Instance, Part
 
 
 def check_evaluation(
@@ -32,27 +29,34 @@ def check_evaluation(
     owner = decl.name.span
     fields = check_fields(evaluator, "evaluate", decl.body, scope, owner, instance.declared.name)
     model, part = fields["model"], fields["data"]
-    named = _trains(model)
+    models = _models(model)
+    named = tuple(dict.fromkeys(map(trained, models)))
     at = fields.span("model", owner)
     infos = [info for train in named if (info := trains.train_of(train, at)) is not None]
     if isinstance(model, list) and (wrong := _wrong_list(model)):
         evaluator.diagnostics.add("E0301", at, f"`model` {wrong}", "expected trains, each once")
     known = [(data, info.model) for info in infos if (data := _data_of(trains, info)) is not None]
-    if not isinstance(model, Ensemble) or _go_together(evaluator, [data for data, _ in known], at):
+    datas = [data for data, _ in known]
+    if not isinstance(model, Ensemble) or _go_together(evaluator, datas, at):
         _check_metrics(trains, fields, known, owner)
+    check_answers(evaluator.diagnostics, fields, datas, owner, instance.declared.name)
+    for position, one in enumerate(models):
+        info = trains.train_of(one.train, at) if isinstance(one, Augmented) else None
+        if info is not None and isinstance(one, Augmented) and (own := _data_of(trains, info)) is not None:
+            check_augmented(evaluator.diagnostics, one, own, fields.item_span("model", position, owner))
     if isinstance(part, Part):
         _check_part(evaluator, trains, part, infos, fields, owner)
     on = (part.data, part.part) if isinstance(part, Part) else (None, "valid")
-    return EvaluationInfo(instance, fields, named, isinstance(model, Ensemble), *on)
+    return EvaluationInfo(instance, fields, models, isinstance(model, Ensemble), *on)
 
 
-def _trains(model: Any) -> tuple[Instance, ...]:
-    several = model.trains if isinstance(model, Ensemble) else model if isinstance(model, list) else [model]
-    return tuple(train for train in several if isinstance(train, Instance))
+def _models(model: Any) -> tuple[Instance | Augmented, ...]:
+    several = model.models if isinstance(model, Ensemble) else model if isinstance(model, list) else [model]
+    return tuple(one for one in several if isinstance(one, Instance | Augmented))
 
 
 def _wrong_list(model: list[Any]) -> str:
-    names = [train.name for train in model if isinstance(train, Instance)]
+    names = [one.name for one in _models(model)]
     twice = next((name for name in names if names.count(name) > 1), None)
     return "is an empty list" if not model else f"names `{twice}` twice" if twice else ""
 
@@ -74,11 +78,12 @@ def _check_part(
         )  # fmt: skip
         return
     data = trains.data_of(part.data)
-    if fields["metrics"] and "label" not in data.fields.written and data.target in LABELLED:
-        evaluator.diagnostics.add(
-            "E0207", fields.span("metrics", owner), f"metrics compare with labels, and `{data.instance.name}` has none",
-            "needs labels", help=f"give `{data.instance.name}` a `label`, or leave out `metrics`",
-        )  # fmt: skip
+    for field, what in (("metrics", "metrics"), ("top_losses", "losses")):
+        if fields[field] and "label" not in data.fields.written and data.target in LABELLED:
+            evaluator.diagnostics.add(
+                "E0207", fields.span(field, owner), f"{what} compare with labels, and `{data.instance.name}` has none",
+                "needs labels", help=f"give `{data.instance.name}` a `label`, or leave out `{field}`",
+            )  # fmt: skip
     other = OtherData(evaluator, data, span)
     for info in infos:
         own = _data_of(trains, info)

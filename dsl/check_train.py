@@ -216,6 +216,11 @@ class TrainChecker:
         metrics = fields["metrics"]
         for position, metric in enumerate(metrics if isinstance(metrics, list) else []):
             span = fields.item_span("metrics", position, owner)
+            if isinstance(metric, ComponentValue) and metric.info.facts["gives"] == "table":
+                self.add(
+                    "E0554", span, f"`{metric.info.name}` is a table, and a training's metrics are numbers of each epoch",
+                    "a table", help=f"write `evaluate after {{ model = ...  metrics = [{metric.info.name}()] }}`",
+                )  # fmt: skip
             if self.fits_target(metric, span, data, "E0504") and settled:
                 self.fits_output(metric, span, fields, data, model)
 
@@ -227,7 +232,9 @@ class TrainChecker:
         if data.target in info.facts["targets"]:
             return True
         others = [
-            c for c in self.evaluator.catalog if c.kind == info.kind and data.target in c.facts["targets"]
+            c
+            for c in self.evaluator.catalog
+            if c.kind == info.kind and data.target in c.facts["targets"] and c.facts.get("gives") != "table"
         ]
         self.add(
             code,

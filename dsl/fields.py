@@ -70,14 +70,16 @@ PHASE = {
 
 EVALUATE = {
     "model": Field(
-        union([Kind("train"), ListOf(Kind("train")), Kind("ensemble")]),
-        "what was trained: one, a list of several, or an `ensemble` of them",
+        union([Kind("train"), Kind("tta"), ListOf(union([Kind("train"), Kind("tta")])), Kind("ensemble")]),
+        "what was trained: one, a list of several, or an `ensemble` of them; each plainly or by `tta`",
         required=True,
     ),
     "data": Field(
         Kind("part"), "such as `pets.train`, what to evaluate on; each model's validation part if left out"
     ),
-    "metrics": Field(ListOf(Kind("metric")), "what is measured", required=True),
+    "metrics": Field(ListOf(Kind("metric")), "what is measured", default=[]),
+    "predictions": Field(Kind("table_format"), 'a table of them: `csv("predictions.csv")`'),
+    "top_losses": Field(COUNT, "how many of the items with the greatest loss to show"),
 }
 
 EXPORT = {

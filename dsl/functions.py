@@ -1,4 +1,4 @@
-"""The functions that expressions can call: `range enumerate zip len min max str ensemble`."""
+"""The functions that expressions can call: `range enumerate zip len min max str ensemble tta`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mfc.dsl.dims import Dim
 from mfc.dsl.scope import MAX_LIST, make_list
 from mfc.dsl.types import ANY, FLOAT, INT, STRING, Kind, Type, Unknown, list_of
-from mfc.dsl.values import Ensemble, Instance
+from mfc.dsl.values import Augmented, Ensemble, Instance
 
 
 class FunctionError(Exception):
@@ -75,15 +75,18 @@ def _str(*args: Any) -> str:
 
 
 def _ensemble(*args: Any) -> Ensemble | Unknown:
-    trains = args[0] if len(args) == 1 and isinstance(args[0], list) else ()
-    if any(isinstance(train, Unknown) for train in trains):
+    models = args[0] if len(args) == 1 and isinstance(args[0], list) else ()
+    if any(isinstance(model, Unknown) for model in models):
         return Unknown(Kind("ensemble"))
-    if len(trains) < 2 or not all(isinstance(t, Instance) and t.kind == "train" for t in trains):
+    if len(models) < 2 or not all(isinstance(m, Instance | Augmented) and m.kind in TRAINED for m in models):
         raise FunctionError("`ensemble` takes a list of two or more trains: ensemble([fit(1), fit(2)])")
-    if len(set(trains)) < len(trains):
+    if len({model.name for model in models}) < len(models):
         raise FunctionError("`ensemble` takes each train once")
-    return Ensemble(tuple(trains))
+    return Ensemble(tuple(models))
 
+
+TRAINED = ("train", "tta")
+"""The kinds of what stands for a trained model."""
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
     "range": (_range, list_of(INT)),
@@ -94,6 +97,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
     "max": (_extreme("max", max), FLOAT),
     "str": (_str, STRING),
     "ensemble": (_ensemble, Kind("ensemble")),
+    "tta": (Augmented, Kind("tta")),
 }
 
 

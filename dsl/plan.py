@@ -17,7 +17,7 @@ from mfc.dsl.check_data import is_complete
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.lower import lower
 from mfc.dsl.plan_evaluation import plan_evaluation
-from mfc.dsl.plan_parts import labelling, masked, unfitted, unplaced
+from mfc.dsl.plan_parts import draws, labelling, masked, unfitted, unplaced
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_data
 
@@ -359,7 +359,7 @@ def can_pack(data: DataInfo) -> bool:
         data.fields["pack"] is True
         and data.item is not None
         and all(isinstance(size, int) for size in data.item)
-        and not any(_draws(t) for t in transforms)
+        and not any(draws(t) for t in transforms)
     )
 
 
@@ -380,13 +380,6 @@ def optimised(data: DataInfo) -> dict[str, str]:
                 f"{name}: {', '.join(names[:-1])} and {names[-1]} are one {step} on the device"
             )
     return notes
-
-
-def _draws(value: Any) -> bool:
-    """Whether a transform, or one that it wraps, draws at random or differs between training and validation."""
-    if not isinstance(value, ComponentValue):
-        return isinstance(value, list) and any(_draws(v) for v in value)
-    return bool(value.info.facts.get("random")) or any(_draws(v) for v in value.args.values())
 
 
 def _absolute(path: str, folder: str) -> str:

@@ -10,6 +10,8 @@ from mfc.dsl import ir
 from mfc.dsl.node import node
 from mfc.dsl.plan_parts import labelling, masked, unplaced
 from mfc.dsl.typed import EvaluationInfo
+from mfc.dsl.typed import trained as train_of
+from mfc.dsl.values import Augmented, Instance, show
 
 if TYPE_CHECKING:
     from mfc.dsl.plan import Planner
@@ -31,12 +33,15 @@ class Asked:
 def plan_evaluation(planner: Planner, evaluation: EvaluationInfo, trained: Sequence[ir.Stage]) -> str:
     """Adds the stages that evaluate the models of `trained`, and gives the last one."""
     fields, names = evaluation.fields, [stage.name for stage in trained]
+    stages = dict(zip(evaluation.trains, names))
     asked = {stage.name: _asked(planner, evaluation, stage) for stage in trained}
     recipe = {
-        "trains": names,
+        "models": [_model(model, stages[train_of(model)]) for model in evaluation.models],
         # what acts in evaluation alone decides no weights
         "built": {stage.name: {**stage.recipe, "data": asked[stage.name].data} for stage in trained},
         "metrics": fields["metrics"],
+        "predictions": fields["predictions"],
+        "top_losses": fields["top_losses"],
         "together": evaluation.together,
         "part": evaluation.part,
     }
@@ -44,6 +49,15 @@ def plan_evaluation(planner: Planner, evaluation: EvaluationInfo, trained: Seque
     held = (name for one in asked.values() for name in one.inputs)
     inputs = list(dict.fromkeys([*names, *held, *planner.telling(evaluation)]))
     return planner.stage("evaluation", evaluation.instance.name, recipe, placing, inputs, measures=True)
+
+
+def _model(model: Instance | Augmented, train: str) -> dict[str, Any]:
+    """How a model is asked, and what it is called in results: as the stage that trained it."""
+    if not isinstance(model, Augmented):
+        return {"name": train, "train": train, "tta": None}
+    options = {"n": model.n, "beta": model.beta}
+    name = f"tta({train}, n = {model.n}, beta = {show(model.beta)})"
+    return {"name": name, "train": train, "tta": options}
 
 
 def _asked(planner: Planner, evaluation: EvaluationInfo, stage: ir.Stage) -> Asked:

@@ -38,3 +38,10 @@ def unplaced(value: Any) -> Any:
 def unfitted(tokenizer: ComponentValue) -> ComponentValue:
     """A tokenizer without the texts that it is fitted to: the plan has them as stages."""
     return replace(tokenizer, args={k: v for k, v in tokenizer.args.items() if k != "fit_on"})
+
+
+def draws(value: Any) -> bool:
+    """Whether a transform, or one that it wraps, draws at random or differs between training and validation."""
+    if not isinstance(value, ComponentValue):
+        return isinstance(value, list) and any(draws(v) for v in value)
+    return bool(value.info.facts.get("random")) or any(draws(v) for v in value.args.values())

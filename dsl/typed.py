@@ -12,7 +12,7 @@ from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import Expr
-from mfc.dsl.values import ComponentValue, Instance, Part, Shape
+from mfc.dsl.values import Augmented, ComponentValue, Instance, Part, Shape
 
 
 @node
@@ -99,11 +99,21 @@ class EvaluationInfo:
 
     instance: Instance
     fields: Fields
-    trains: tuple[Instance, ...]
+    models: tuple[Instance | Augmented, ...]
     together: bool
     data: Instance | None
     part: str
     awaits: tuple[Instance, ...] = ()
+
+    @property
+    def trains(self) -> tuple[Instance, ...]:
+        """The trainings of the models."""
+        return tuple(dict.fromkeys(trained(model) for model in self.models))
+
+
+def trained(model: Instance | Augmented) -> Instance:
+    """The training of a model that is asked plainly or with augmentation."""
+    return model.train if isinstance(model, Augmented) else model
 
 
 @dataclass

@@ -111,10 +111,24 @@ class Weights:
 
 
 @node
+class Augmented:
+    """`tta(fit, n = 4, beta = 0.25)`: a trained model that is asked about augmented forms of an item, too."""
+
+    train: Instance
+    n: int
+    beta: float
+    kind: str = "tta"
+
+    @property
+    def name(self) -> str:
+        return f"tta({self.train.name}, n = {self.n}, beta = {show(self.beta)})"
+
+
+@node
 class Ensemble:
     """`ensemble([fit(1), fit(2)])`: trained models whose predictions are averaged."""
 
-    trains: tuple[Instance, ...]
+    models: tuple[Instance | Augmented, ...]
     kind: str = "ensemble"
 
 
@@ -193,7 +207,7 @@ def show(value: Any) -> str:
                 f"{k}={show(v)}" for k, v in value.args.items() if k in value.written or v != defaults.get(k)
             ]
             return f"{value.info.name}({', '.join(written)})"
-        case Instance():
+        case Instance() | Augmented():
             return value.name
         case Part() | Weights():
             return (

@@ -1,8 +1,8 @@
-"""Charts out of characters: lines in braille, of which each cell has two by four dots."""
+"""Tables and charts out of characters: lines in braille, of which each cell has two by four dots."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 Points = Sequence[tuple[float, float]]
@@ -12,6 +12,19 @@ DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 WIDTH, HEIGHT = 64, 6
 """Cells of a chart, without its axes."""
+
+
+def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Rows in columns two spaces apart; the columns of `right` are set to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    right = set(right)
+    lines = (
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def chart(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeAlias, TypeVar
 
 from mfc import stages
@@ -14,7 +13,7 @@ from mfc.driver import Driver, Status
 from mfc.dsl import ir
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.values import Instance
-from mfc.evaluations import read_evaluation
+from mfc.evaluations import Evaluation, read_evaluation
 from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
@@ -41,23 +40,6 @@ Folder: TypeAlias = "str | os.PathLike[str]"
 
 TEXT_LENGTH = 72
 """Tokens of the text whose way through a model is shown."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation measured.
-
-    Attributes:
-        result: each metric by its name: of an ensemble's averaged predictions, of several models the mean.
-        spread: of several models the standard deviation of each metric.
-        each: the metrics of each model by the name of its training.
-    """
-
-    stage: ir.Stage
-    folder: Path
-    result: Mapping[str, float]
-    spread: Mapping[str, float]
-    each: Mapping[str, Mapping[str, float]] = field(repr=False)
 
 
 class ByName(dict[str, R]):
@@ -157,8 +139,7 @@ class Job:
         for status in statuses:
             if status.stage.kind == "evaluation":
                 folder = driver.folders[status.stage.name]
-                measured = read_evaluation(folder)
-                evaluations[status.stage.name] = Evaluation(status.stage, folder, **measured)
+                evaluations[status.stage.name] = read_evaluation(status.stage, folder)
             if status.stage.kind == "train":
                 learner = driver.learners.get(status.stage.name)
                 folder = driver.folders[status.stage.name]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
+from mfc.charts import table
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.history import finite
+from mfc.show_evaluations import evaluation_json, show_evaluation
 
 if TYPE_CHECKING:
     import torch
 
     from mfc.driver import Status
-    from mfc.job import Evaluation, Job, Run
+    from mfc.job import Job, Run
     from mfc.runtime.data.items import Items
     from mfc.runtime.layer_table import LayerRow
     from mfc.trained import Trained
@@ -25,19 +27,6 @@ SHOWN_TOKENS = 24
 """Tokens of a batch that are shown."""
 
 NOTHING = "there is nothing to run: the spec has no train or evaluate that needs no arguments"
-
-
-def table(rows: Sequence[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """Rows in columns two spaces apart; the columns of `right` are set to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    right = set(right)
-    lines = (
-        "  ".join(
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
 
 
 # ── plans and results ───────────────────────────────────────────────────────────────────────────────────
@@ -82,7 +71,7 @@ def show_result(run: Run) -> str:
         if name == trained.stage.name:
             lines.append(f"{name}: {_measured(trained)}\n  results in {_near(trained.folder)}")
     for name, evaluation in run.evaluations.items():
-        lines.append(f"{name}: {_evaluated(evaluation)}\n  results in {_near(evaluation.folder)}")
+        lines += [f"{name}: {show_evaluation(evaluation)}", f"  results in {_near(evaluation.folder)}"]
     return "\n".join(lines)
 
 
@@ -103,26 +92,11 @@ def result_json(run: Run) -> dict[str, Any]:
                 if name == trained.stage.name
             },
             "evaluated": {
-                name: {"folder": str(e.folder), "result": e.result, "spread": e.spread, "each": e.each}
-                for name, e in run.evaluations.items()
+                name: {"folder": str(evaluation.folder), **evaluation_json(evaluation)}
+                for name, evaluation in run.evaluations.items()
             },
         }
     )
-
-
-def _evaluated(evaluation: Evaluation) -> str:
-    """`accuracy 0.853 ± 0.02 over 3 models`, or how an ensemble does beside its models."""
-    spread = evaluation.spread
-    said = ", ".join(
-        f"{name} {value:.4g}" + (f" ± {spread[name]:.2g}" if name in spread else "")
-        for name, value in evaluation.result.items()
-    )
-    count = len(evaluation.each)
-    if not evaluation.stage.recipe["together"]:
-        return said if count == 1 else f"{said} over {count} models"
-    name = next(iter(evaluation.result))
-    alone = ", ".join(f"{measured[name]:.4g}" for measured in evaluation.each.values())
-    return f"{said} of {count} models together; {name} of each {alone}"
 
 
 def _measured(trained: Trained) -> str:

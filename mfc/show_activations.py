@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mfc.charts import table
 from mfc.runtime.training.history import finite
-from mfc.show import table
 
 if TYPE_CHECKING:
     from mfc.runtime.training.activations import Activations

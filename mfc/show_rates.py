@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mfc.charts import chart
+from mfc.charts import chart, table
 from mfc.courses import courses, spans
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.history import finite
-from mfc.show import counted_epochs, table
+from mfc.show import counted_epochs
 
 if TYPE_CHECKING:
     from mfc.job import Job

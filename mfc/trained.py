@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mfc import stages, texts
 from mfc.dsl import ir
 from mfc.dsl.values import INIT
+from mfc.evaluations import confusion_of, top_losses_of
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.history import read_history
 from mfc.stages import Means
@@ -18,8 +19,9 @@ from mfc.stages import Means
 if TYPE_CHECKING:
     from mfc.predicting import Predictor
     from mfc.runtime.training.activations import Activations
+    from mfc.runtime.training.findings import ConfusionMatrix, TopLoss
     from mfc.runtime.training.learner import Learner
-    from mfc.runtime.training.predict import Prediction
+    from mfc.runtime.training.predict import Prediction, Predictions
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,21 @@ class Trained:
         from mfc.predicting import Predictor
 
         return Predictor([self])
+
+    def confusion_matrix(self, part: str = "valid") -> ConfusionMatrix:
+        """How often the model takes each class for each, on a part of its data. Raises RunError R0218."""
+        return confusion_of(self.stage, self.learner, part)
+
+    def top_losses(self, count: int = 9, part: str = "valid") -> list[TopLoss]:
+        """The items of a part of its data of which the model is most wrong. Raises RunError R0218."""
+        return top_losses_of(self.stage, self.learner, count, part)
+
+    def tta(self, n: int = 4, beta: float = 0.25, part: str = "valid") -> Predictions:
+        """Predictions for a part of its data with test-time augmentation: see `mfc.runtime.training.tta`. Raises
+        RunError R0218."""
+        from mfc.runtime.training.tta import tta
+
+        return tta(self.learner, part, n, beta)
 
     def attention(self, text: str, label: str | None = None) -> list[tuple[str, float]]:
         """The tokens of a text, each with how much it counts for a label, from 0 to 1; for the predicted one if no

@@ -27,7 +27,7 @@ T = TypeVar("T")
 KINDS = (
     "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",
     "architecture", "encoder", "initializer", "loss", "metric", "stat", "stepper", "optimizer", "rate", "curve",
-    "schedule", "callback", "export_format",
+    "schedule", "callback", "table_format", "export_format",
 )  # fmt: skip
 
 MARKS = ("In", "Range", "Length", "Sum", "AsManyAs", "Without")
@@ -194,10 +194,11 @@ def loss(shape: str, targets: tuple[str, ...], per_item: bool = False) -> Callab
     return _marks("loss", shape=shape, targets=targets, per_item=per_item)
 
 
-def metric(shape: str, targets: tuple[str, ...], better: str = "") -> Callable[[T], T]:
+def metric(shape: str, targets: tuple[str, ...], better: str = "", gives: str = "number") -> Callable[[T], T]:
     """A metric with the shape of predictions that it takes and the target types it fits. `better` says which values
-    are: `"higher"` or `"lower"`; a callback that follows one where nothing is said asks for its `mode`."""
-    return _marks("metric", shape=shape, targets=targets, better=better)
+    are: `"higher"` or `"lower"`; a callback that follows one where nothing is said asks for its `mode`. One that gives
+    a `"table"` has a number for each pair of a true and a predicted class, `classes classes`: it is for evaluations."""
+    return _marks("metric", shape=shape, targets=targets, better=better, gives=gives)
 
 
 @overload
@@ -299,3 +300,8 @@ def stepper(component: Any = None, *, reads: tuple[str, ...] = (), changes_grad:
     keep for it. One that `changes_grad` acts before the stats, which see the gradient as it leaves it."""
     mark = _marks("stepper", reads=reads, changes_grad=changes_grad)
     return mark if component is None else mark(component)
+
+
+def table_format(component: T) -> T:
+    """The form of a table of predictions: `write(folder, tables)` writes one of the predictions of each model."""
+    return _marks("table_format")(component)

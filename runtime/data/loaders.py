@@ -240,6 +240,10 @@ class DataLoaders:
         """A new loader of a part in evaluation form: in order, with all items, nothing drawn at random."""
         return self._loader(part, self.items.part(part), training=False)
 
+    def augmented(self, part: Literal["train", "valid", "all"]) -> Loader:
+        """A new loader of a part in training form, in order and with all items: each epoch draws anew."""
+        return self._loader(part, self.items.part(part), training=True, whole=True)
+
     @property
     def skipped(self) -> dict[str, str]:
         return self._broken | self.train.skipped | self.valid.skipped
@@ -249,12 +253,14 @@ class DataLoaders:
         self.train.close()
         self.valid.close()
 
-    def _loader(self, part: str, ids: Sequence[int], training: bool) -> Loader:
+    def _loader(self, part: str, ids: Sequence[int], training: bool, whole: bool = False) -> Loader:
+        """A loader in training form or not; a `whole` one has all items in order in any case."""
         ids = [i for i in ids if self.items.paths[i] not in self._broken]
         if not ids:
             raise RunError("R0106", f"the {part} part is empty: all of its images are broken")
-        shuffle = Stream(self._seed, self._stage, "shuffle") if training else None
-        sampler = BatchSampler(torch.tensor(ids), self.batch_size, shuffle, drop_last=training)
+        drawn = training and not whole
+        shuffle = Stream(self._seed, self._stage, "shuffle") if drawn else None
+        sampler = BatchSampler(torch.tensor(ids), self.batch_size, shuffle, drop_last=drawn)
         pin = self.device.type == "cuda" and self.workers == 0
         if isinstance(self._images, Packed):
             dataset = PackedImages(self._images, pin)

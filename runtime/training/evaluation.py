@@ -1,35 +1,200 @@
-"""What metrics say of trained models: of each for itself, or of their averaged predictions."""
+"""What is found out of trained models: of each for itself, or of their averaged predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from mfc.runtime.errors import RunError
+from mfc.runtime.modes import evaluating
+from mfc.runtime.training.findings import ConfusionMatrix, TopLoss
+from mfc.runtime.training.item_losses import greatest, losses_of_items
 from mfc.runtime.training.learner import Learner
-from mfc.runtime.training.metrics import compute_metrics
-from mfc.runtime.training.predict import Predictions, measure
+from mfc.runtime.training.metrics import metric_names, metric_value
+from mfc.runtime.training.predict import Predictions, activated, decoded, outputs_of
+from mfc.runtime.training.tables import Table
 
 
-class Said(NamedTuple):
-    """What a model says of the items of its part: their paths in the order of `predictions`, and its loss."""
+class Measured(NamedTuple):
+    """What metrics say, by their names: of most a number, of some a table."""
+
+    numbers: dict[str, float]
+    tables: dict[str, ConfusionMatrix]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model, or several together, say of the items of a part, in the order of their paths.
+
+    Attributes:
+        paths: of the items.
+        predictions: of them, in that order.
+        outputs: what metrics and the loss take: float32 `n ...`.
+        loss: the loss of the model.
+    """
 
     paths: list[str]
     predictions: Predictions
+    outputs: torch.Tensor
     loss: Any
 
+    def measured(self, metrics: Sequence[Any]) -> Measured:
+        """What metrics say of it."""
+        targets = self.predictions.targets
+        return _measured(
+            metrics, [] if targets is None else [(self.outputs, targets)], self.predictions.vocab
+        )
 
-def measured(learner: Learner, metrics: Sequence[Any], part: str) -> dict[str, float]:
-    """The metrics of a model on a part of its own data, by their names."""
-    return measure(learner.model, loader(learner, part), metrics, learner.device)
+    @cached_property
+    def losses(self) -> torch.Tensor | None:
+        """The loss of each item, float32 `n`; None where targets are not known."""
+        targets = self.predictions.targets
+        return None if targets is None else losses_of_items(self.loss, self.outputs, targets)
+
+    @property
+    def labels(self) -> list[Any] | None:
+        """The targets by name."""
+        said = self.predictions
+        if (targets := said.targets) is None:
+            return None
+        several = said.vocab and targets.is_floating_point()
+        return replace(said, decoded=targets.bool() if several else targets).labels
+
+    def top_losses(self, count: int) -> list[TopLoss]:
+        """The items with the greatest losses, the greatest first. They need targets."""
+        said, labels, losses = self.predictions, self.labels, self.losses
+        assert labels is not None and losses is not None
+        one = said.decoded.dtype is torch.int64
+        return [
+            TopLoss(
+                self.paths[i],
+                labels[i],
+                said.labels[i],
+                said.probabilities[i, said.decoded[i]].item() if one else None,
+                losses[i].item(),
+            )
+            for i in greatest(losses, count)
+        ]
+
+    def table(self) -> Table:
+        """A row an item."""
+        said, losses = self.predictions, self.losses
+        probabilities = said.probabilities if said.vocab else said.probabilities[:, :0].reshape(len(said), -1)
+        return Table(
+            self.paths,
+            said.labels,
+            self.labels,
+            None if losses is None else losses.tolist(),
+            said.vocab,
+            probabilities.tolist(),
+        )
 
 
 def said(learner: Learner, part: str) -> Said:
-    """What a model says of a part of its own data."""
-    found = learner.get_preds(loader(learner, part))
-    return Said([learner.dls.items.paths[i] for i in found.items.tolist()], found, learner.loss_func)
+    """What a model says of a part of its data."""
+    pred, targets, items = outputs_of(learner.model, loader(learner, part), learner.device)
+    loss, vocab = learner.loss_func, learner.dls.vocab
+    found = Predictions(activated(pred, loss, vocab), decoded(pred, loss, vocab), targets, items, vocab)
+    return _sorted(learner, found, pred)
+
+
+def augmented(learner: Learner, part: str, n: int, beta: float) -> Said:
+    """What a model says of a part of its data with test-time augmentation: see `mfc.runtime.training.tta`."""
+    from mfc.runtime.training.tta import tta
+
+    found = tta(learner, part, n, beta)
+    return _sorted(learner, found, scores(learner.loss_func, found.probabilities, found.vocab))
+
+
+def _sorted(learner: Learner, found: Predictions, outputs: torch.Tensor) -> Said:
+    """Predictions in the order of the items' paths."""
+    order = found.items.argsort()
+    targets = None if found.targets is None else found.targets[order]
+    inner = Predictions(
+        found.probabilities[order], found.decoded[order], targets, found.items[order], found.vocab
+    )
+    paths = [learner.dls.items.paths[i] for i in inner.items.tolist()]
+    return Said(paths, inner, outputs[order], learner.loss_func)
+
+
+@dataclass
+class Losses:
+    """The losses of items of which nothing else is kept, such as masks.
+
+    Attributes:
+        items: ids.
+        losses: float32, one each.
+    """
+
+    items: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def top_losses(self, paths: Sequence[str], count: int) -> list[TopLoss]:
+        """The items with the greatest losses, the greatest first."""
+        places = greatest(torch.tensor(self.losses), count)
+        return [TopLoss(paths[self.items[i]], None, None, None, self.losses[i]) for i in places]
+
+
+def measured(learner: Learner, metrics: Sequence[Any], part: str, losses: Losses | None = None) -> Measured:
+    """What metrics say of a model on a part of its data, a batch at a time; `losses` gathers those of items."""
+
+    def answers() -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        for x, y, items in loader(learner, part):
+            pred = learner.model(x.to(learner.device))
+            if losses is not None:
+                losses.items += items.tolist()
+                losses.losses += losses_of_items(learner.loss_func, pred, y).tolist()
+            yield pred, y
+
+    with evaluating(learner.model):
+        return _measured(metrics, answers(), learner.dls.vocab)
+
+
+def _measured(
+    metrics: Sequence[Any], batches: Iterable[tuple[torch.Tensor, torch.Tensor]], vocab: Sequence[str]
+) -> Measured:
+    names = metric_names(metrics)
+    for one in metrics:
+        one.reset()
+    for pred, target in batches:
+        for one in metrics:
+            one.update(pred, target)
+    found = Measured({}, {})
+    for name, one in zip(names, metrics):
+        if getattr(type(one), "__mfc_facts__", {}).get("gives") == "table":
+            found.tables[name] = ConfusionMatrix(list(vocab), _table(name, one, len(vocab)))
+        else:
+            found.numbers[name] = metric_value(name, one)
+    return found
+
+
+def _table(name: str, metric: Any, size: int) -> list[list[int]]:
+    """The counts that a metric gives. Raises RunError R0207 where these are not a number for each pair of classes."""
+    counts = metric.compute()
+    if getattr(counts, "shape", None) != (size, size):
+        message = f"the metric `{name}` gives {type(counts).__name__}, not {size} x {size} numbers"
+        raise RunError("R0207", message, help="`compute()` gives a number for each true and predicted class")
+    return counts.tolist()
+
+
+def picturing(dls: Any) -> Callable[[Sequence[TopLoss]], np.ndarray] | None:
+    """What gives the images of items as item transforms leave them in evaluation, uint8 `n c h w`; None for texts."""
+    if (dataset := getattr(dls.valid, "dataset", None)) is None:
+        return None
+    places, masked = {path: i for i, path in enumerate(dls.items.paths)}, dls.valid.masked
+
+    def images(rows: Sequence[TopLoss]) -> np.ndarray:
+        fetched = dataset[(0, torch.tensor([places[row.path] for row in rows], dtype=torch.int64))]
+        if isinstance(fetched, RunError):
+            raise fetched
+        return (fetched.images[:, :-1] if masked else fetched.images).numpy()
+
+    return images
 
 
 def loader(learner: Learner, part: str) -> Any:
@@ -44,32 +209,30 @@ def mean_and_spread(each: Sequence[Mapping[str, float]]) -> tuple[dict[str, floa
     return {name: of.mean().item() for name, of in values.items()}, spread
 
 
-def together(
-    models: Mapping[str, Said], metrics: Sequence[Any]
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """The metrics of the models' averaged predictions, and those of each model for itself.
+def together(models: Mapping[str, Said]) -> Said:
+    """The averaged predictions of models.
 
     Raises RunError R0213 where the models do not predict the same of the same items.
     """
-    (leading, first), *others = models.items()
-    alike = {leading: first.predictions.probabilities}  # in one order of the items
-    for name, other in others:
+    first, *others = models.values()
+    for name, other in list(models.items())[1:]:
         _must_agree(name, other, first)
+    inner, vocab = first.predictions, first.predictions.vocab
+    alike = [first.predictions.probabilities]  # in one order of the items
+    for other in others:
         place = {path: row for row, path in enumerate(other.paths)}
-        alike[name] = other.predictions.probabilities[[place[path] for path in first.paths]]
-    targets, vocab = first.predictions.targets, first.predictions.vocab
-    assert targets is not None
-
-    def measured(probabilities: torch.Tensor) -> dict[str, float]:
-        return compute_metrics(metrics, [(scores(first.loss, probabilities, vocab), targets)])
-
-    averaged = torch.stack([*alike.values()]).mean(0)
-    return measured(averaged), {name: measured(probabilities) for name, probabilities in alike.items()}
+        alike.append(other.predictions.probabilities[[place[path] for path in first.paths]])
+    averaged = torch.stack(alike).mean(0)
+    outputs = scores(first.loss, averaged, vocab)
+    labels = decoded(outputs, first.loss, vocab)
+    predictions = Predictions(averaged, labels, inner.targets, inner.items, vocab)
+    return Said(first.paths, predictions, outputs, first.loss)
 
 
 def scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> torch.Tensor:
     """What a model would put out for these probabilities: metrics take that."""
-    if (inverse := getattr(loss, "scores", None)) is not None:
+    inverse: Callable[[torch.Tensor], torch.Tensor] | None = getattr(loss, "scores", None)
+    if inverse is not None:
         return inverse(probabilities)
     if hasattr(loss, "activation"):
         name = type(loss).__name__
@@ -98,5 +261,5 @@ def _must_agree(name: str, other: Said, first: Said) -> None:
 
 
 def _targets(said: Said) -> dict[str, Any]:
-    assert said.predictions.targets is not None
-    return dict(zip(said.paths, said.predictions.targets.tolist()))
+    targets = said.predictions.targets
+    return dict.fromkeys(said.paths) if targets is None else dict(zip(said.paths, targets.tolist()))

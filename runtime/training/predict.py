@@ -68,6 +68,15 @@ def get_preds(
 ) -> Predictions:
     """Predictions of a model in evaluation mode, with the meaning that `loss` gives to outputs. Of a loss that
     gives none, outputs are taken as logits of the classes where there are classes, else as values."""
+    pred, targets, items = outputs_of(model, loader, device)
+    return Predictions(activated(pred, loss, vocab), decoded(pred, loss, vocab), targets, items, vocab)
+
+
+def outputs_of(
+    model: nn.Module, loader: Iterable[Any], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """What a model puts out in evaluation mode for the items of a loader, float32 `n ...`, their targets if there are
+    any, and their ids, all on the CPU."""
     outputs, targets, items = [], [], []
     with evaluating(model):
         for x, y, ids in loader:
@@ -75,16 +84,17 @@ def get_preds(
             items.append(ids.cpu())
             if y is not None:
                 targets.append(y.cpu())
-    pred = torch.cat(outputs)
-    activation = getattr(loss, "activation", _softmax if vocab else _as_it_is)
-    decode = getattr(loss, "decode", _most_likely if vocab else _as_it_is)
-    return Predictions(
-        probabilities=activation(pred),
-        decoded=decode(pred),
-        targets=torch.cat(targets) if targets else None,
-        items=torch.cat(items),
-        vocab=vocab,
-    )
+    return torch.cat(outputs), torch.cat(targets) if targets else None, torch.cat(items)
+
+
+def activated(pred: torch.Tensor, loss: Any, vocab: Sequence[str]) -> torch.Tensor:
+    """The probabilities, or values, that a model's outputs mean."""
+    return getattr(loss, "activation", _softmax if vocab else _as_it_is)(pred)
+
+
+def decoded(pred: torch.Tensor, loss: Any, vocab: Sequence[str]) -> torch.Tensor:
+    """The targets that a model's outputs predict."""
+    return getattr(loss, "decode", _most_likely if vocab else _as_it_is)(pred)
 
 
 def at_pixels(

@@ -91,6 +91,7 @@ data more: text -> category {
     label  = column("label")
 }
 
+evaluate all_said { model = classify  metrics = [confusion_matrix()]  top_losses = 2  predictions = csv("out.csv") }
 evaluate other    { model = tabled  data = more.valid  metrics = [accuracy()] }
 evaluate each     { model = [classify, tabled]  metrics = [accuracy()] }
 evaluate together { model = ensemble([classify, again])  metrics = [accuracy()] }
@@ -123,7 +124,23 @@ data more: image -> mask {
     label  = mask_file("{stem}.png", folder = "labels", codes = "codes.txt", values = [0, 255])
 }
 
-evaluate other { model = segment  data = more.all  metrics = [iou()] }
+evaluate other { model = segment  data = more.all  metrics = [iou(), confusion_matrix()]  top_losses = 2 }
+
+data turned: image -> multi_category {
+    source           = image_table("images.csv", folder = "images", image = "{name}.png")
+    split            = by_column("is_valid")
+    label            = column("tags", delimiter = " ")
+    item_transforms  = [random_resized_crop(6)]
+    batch_transforms = [rotate(10)]
+    batch_size       = 4
+}
+train turn     { data = turned  model = whole  loss = bce()  epochs = 1 }
+evaluate tries {
+    model       = ensemble([turn, tta(turn, n = 2)])
+    metrics     = [accuracy_multi()]
+    top_losses  = 2
+    predictions = csv("out.csv")
+}
 
 train segment { data = masked  model = pixels  weights = [kaiming()]  loss = dice()  metrics = [iou()]  epochs = 1 }
 train tag     { data = tagged  model = whole  loss = bce()  metrics = [accuracy_multi()]  epochs = 1 }

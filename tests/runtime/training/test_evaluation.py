@@ -14,7 +14,7 @@ from torch import nn
 
 from mfc.runtime.errors import RunError
 from mfc.runtime.training import evaluation
-from mfc.runtime.training.evaluation import mean_and_spread, measured
+from mfc.runtime.training.evaluation import mean_and_spread
 from mfc.runtime.training.losses import bce, cross_entropy, mse
 from mfc.runtime.training.metrics import accuracy, mae
 from tests.runtime.training.standins import Loader, Loaders, learner, loaders
@@ -37,7 +37,13 @@ def models(loss: Any, outputs: int = 3, count: int = 3) -> dict[str, Any]:
 
 
 def together(learners: dict[str, Any], metrics: list[Any]) -> Any:
-    return evaluation.together({n: evaluation.said(lrn, "valid") for n, lrn in learners.items()}, metrics)
+    found = {name: evaluation.said(lrn, "valid") for name, lrn in learners.items()}
+    each = {name: one.measured(metrics).numbers for name, one in found.items()}
+    return evaluation.together(found).measured(metrics).numbers, each
+
+
+def measured(learner: Any, metrics: list[Any], part: str) -> dict[str, float]:
+    return evaluation.measured(learner, metrics, part).numbers
 
 
 def test_each_with_mean_and_spread():
