@@ -13,6 +13,7 @@ from typing import Any
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.check_data import check_complete, check_data, input_shape
 from mfc.dsl.check_evaluate import check_evaluation
+from mfc.dsl.check_export import check_export
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_optimizer import check_optimizer
 from mfc.dsl.check_train import TrainChecker
@@ -93,7 +94,7 @@ class _Checker:
         scope = Scope(declared.module)
         match decl:
             case Param():
-                self.evaluator.constant(declared, decl.span, ANY)
+                self.checked.params[declared] = self.evaluator.constant(declared, decl.span, ANY)
             case LetStmt():
                 self.evaluator.constant(declared, decl.name.span, ANY)
             case DataDecl() | BodyDecl() | ValueDecl():
@@ -172,12 +173,8 @@ class _Checker:
                 if info.data is not None:
                     self.data_of(info.data)
             case BodyDecl(kind="export") if instance not in self.checked.exports:
-                fields = check_fields(
-                    self.evaluator, decl.kind, decl.body, scope, decl.name.span, declared.name
-                )
-                self.checked.exports[instance] = fields
-                for name, value in fields.values.items():
-                    self.follow(value, fields.span(name, decl.name.span))
+                info = check_export(self.evaluator, self.train_checker, instance, scope)
+                self.checked.exports[instance] = info
             case ValueDecl():
                 self.value(decl, scope)
 

@@ -81,6 +81,7 @@ def check_data(evaluator: Evaluator, instance: Instance, scope: Scope) -> DataIn
         values,
         validated=validated,
         uneven=shaper.uneven,
+        evaluated=shaper.evaluated,
     )
 
 
@@ -202,10 +203,12 @@ class _Shaper:
     inputs: str
     steps: list[tuple[str, Span, Shape]] = field(default_factory=list)
     uneven: dict[str, Shape] = field(default_factory=dict)
+    evaluated: Shape | None = None
 
     def follow(self) -> tuple[Shape | None, Shape | None, Shape | None]:
         """The shape of an item and of a batch to train on, and that of a batch to validate on where it is another."""
         items = self.transforms("item_transforms", dict.fromkeys(PARTS, self.source()))
+        self.evaluated = items["valid"]
         batches = self.transforms("batch_transforms", self.batches(items))
         train, valid = (batches[part] for part in PARTS)
         return items["train"], train, None if train is None or train == valid else valid

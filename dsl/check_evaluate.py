@@ -35,14 +35,14 @@ def check_evaluation(
     infos = [info for train in named if (info := trains.train_of(train, at)) is not None]
     if isinstance(model, list) and (wrong := _wrong_list(model)):
         evaluator.diagnostics.add("E0301", at, f"`model` {wrong}", "expected trains, each once")
-    known = [(data, info.model) for info in infos if (data := _data_of(trains, info)) is not None]
+    known = [(data, info.model) for info in infos if (data := trains.ends_with(info)) is not None]
     datas = [data for data, _ in known]
     if not isinstance(model, Ensemble) or _go_together(evaluator, datas, at):
         _check_metrics(trains, fields, known, owner)
     check_answers(evaluator.diagnostics, fields, datas, owner, instance.declared.name)
     for position, one in enumerate(models):
         info = trains.train_of(one.train, at) if isinstance(one, Augmented) else None
-        if info is not None and isinstance(one, Augmented) and (own := _data_of(trains, info)) is not None:
+        if info is not None and isinstance(one, Augmented) and (own := trains.ends_with(info)) is not None:
             check_augmented(evaluator.diagnostics, one, own, fields.item_span("model", position, owner))
     if isinstance(part, Part):
         _check_part(evaluator, trains, part, infos, fields, owner)
@@ -86,18 +86,12 @@ def _check_part(
             )  # fmt: skip
     other = OtherData(evaluator, data, span)
     for info in infos:
-        own = _data_of(trains, info)
+        own = trains.ends_with(info)
         if own is not None and own.instance != part.data and not other.check(info, own):
             break  # the others would only repeat it
     if part.part == "valid":
         for info in infos:
             lint_evaluation(evaluator.diagnostics, info.instance.name, trains.trained_on(info), data, span)
-
-
-def _data_of(trains: TrainChecker, info: TrainInfo) -> DataInfo | None:
-    """The data that a train ends with, whose parts its model is evaluated on."""
-    last = info.phases[-1].fields["data"] if info.phases else None
-    return trains.data_of(last) if isinstance(last, Instance) else info.data
 
 
 def _check_metrics(

@@ -185,6 +185,11 @@ class TrainChecker:
                 found.append((value.train.name, self.trained_on(info), span))
         return found
 
+    def ends_with(self, info: TrainInfo) -> DataInfo | None:
+        """The data that a training ends with, which its model then is for."""
+        last = info.phases[-1].fields["data"] if info.phases else None
+        return self.data_of(last) if isinstance(last, Instance) else info.data
+
     def trained_on(self, info: TrainInfo) -> list[DataInfo]:
         """All data that a training is given."""
         decl = info.instance.declared.decl

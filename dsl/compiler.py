@@ -31,6 +31,8 @@ class Compiled:
     catalog: Catalog
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
+    standard: str
+    """The folder of the files that come with the compiler, which are no part of the spec's own."""
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -50,7 +52,10 @@ class Compiled:
         targets = tuple(targets)
         assert not self.errors_for(targets)
         name = self.program.entry.file.source.name
-        return plan(self.checked, name, self.folder, code_hash, targets)
+        program = self.program
+        own = [path for path in program.modules if not path.startswith(posixpath.join(self.standard, ""))]
+        sources = [*own, *program.user_files]
+        return plan(self.checked, name, self.folder, code_hash, targets, sources)
 
     def names(self) -> list[str]:
         """What can be a target of a run: instances, and declarations for all of theirs."""
@@ -94,4 +99,4 @@ def compile(
     diagnostics = Diagnostics()
     program = resolve(source, path, files, catalog, diagnostics)
     checked = check(program, catalog, settings, facts, diagnostics, opening)
-    return Compiled(program, checked, tuple(diagnostics), catalog, settings, facts)
+    return Compiled(program, checked, tuple(diagnostics), catalog, settings, facts, files.standard)

@@ -83,7 +83,7 @@ EVALUATE = {
 }
 
 EXPORT = {
-    "model": Field(Kind("model"), "the trained model", required=True),
+    "model": Field(Kind("train"), "what was trained", required=True),
     "format": Field(Kind("export_format"), "the form of the file", required=True),
 }
 

@@ -17,8 +17,9 @@ from mfc.dsl.check_data import is_complete
 from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.lower import lower
 from mfc.dsl.plan_evaluation import plan_evaluation
+from mfc.dsl.plan_export import plan_export
 from mfc.dsl.plan_parts import draws, labelling, masked, unfitted, unplaced
-from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, PhaseInfo, TokenizerInfo, TrainInfo
+from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, ExportInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_data
 
 CodeHash = Callable[[Iterable[str], bool], str]
@@ -34,6 +35,7 @@ CODE = {
     "init": "mfc.stages:run_init",
     "train": "mfc.stages:run_train",
     "evaluation": "mfc.evaluations:run_evaluation",
+    "export": "mfc.exports:run_export",
 }
 """What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`, and for
 `MEASURING` where what is measured decides nothing."""
@@ -82,15 +84,21 @@ class NotRunnable(Exception):
 
 
 def plan(
-    checked: Checked, spec: str, folder: str, code_hash: CodeHash, targets: Sequence[str] = ()
+    checked: Checked,
+    spec: str,
+    folder: str,
+    code_hash: CodeHash,
+    targets: Sequence[str] = (),
+    sources: Sequence[str] = (),
 ) -> ir.Plan:
     """The stages that `targets` (names of instances or declarations; all trainings if there are none) need, in
-    an order in which they can run. Relative paths start from `folder`.
+    an order in which they can run. Relative paths start from `folder`; `sources` are the spec's own files by their
+    absolute paths, the one that is run first.
 
     Raises:
         NotRunnable: a target's kind of data or declaration has no stages in this version.
     """
-    planner = Planner(checked, code_hash, folder)
+    planner = Planner(checked, code_hash, folder, sources)
     for instance in _wanted(checked, targets):
         planner.add(instance)
     stages = tuple(planner.stages.values())
@@ -136,6 +144,7 @@ class Planner:
     checked: Checked
     code_hash: CodeHash
     folder: str
+    sources: Sequence[str] = ()
     stages: dict[str, ir.Stage] = field(default_factory=dict)
     owners: dict[str, Instance] = field(default_factory=dict)
     optimised: dict[str, str] = field(default_factory=dict)
@@ -149,6 +158,8 @@ class Planner:
             return self.train(self.checked.trains[instance])
         if instance in self.checked.evaluations:
             return (self.evaluation(self.checked.evaluations[instance]),)
+        if instance in self.checked.exports:
+            return (self.export(self.checked.exports[instance]),)
         raise NotRunnable(f"{instance.kind} `{instance.name}`")
 
     def own(self, instance: Instance) -> None:
@@ -324,6 +335,12 @@ class Planner:
             raise NotRunnable(f"evaluate `{evaluation.instance.name}`, whose models only data decides")
         trained = [self.stages[self.train(self.checked.trains[train])[-1]] for train in evaluation.trains]
         return plan_evaluation(self, evaluation, trained)
+
+    def export(self, export: ExportInfo) -> str:
+        """The stage that writes a trained model in a form of its own."""
+        if export.train is None:
+            raise NotRunnable(f"export `{export.instance.name}`, whose model only data decides")
+        return plan_export(self, export, self.stages[self.train(self.checked.trains[export.train])[-1]])
 
     def weights(self, value: Any) -> Any:
         """Weights of another training come from the stage that ends it."""

@@ -11,7 +11,7 @@ from mfc.dsl.elaborate import Elaborated
 from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import Expr
+from mfc.dsl.syntax import Expr, Param
 from mfc.dsl.values import Augmented, ComponentValue, Instance, Part, Shape
 
 
@@ -71,6 +71,8 @@ class DataInfo:
     """The shape of a batch to validate on, where it is another one."""
     uneven: Mapping[str, Shape] = field(default_factory=dict)
     """The parts whose images differ in size, and what an item is there."""
+    evaluated: Shape | None = None
+    """The shape of an item as models are asked about it."""
 
 
 @node
@@ -116,6 +118,15 @@ def trained(model: Instance | Augmented) -> Instance:
     return model.train if isinstance(model, Augmented) else model
 
 
+@node
+class ExportInfo:
+    """A trained model and the form that it is put into; `train` is None where an error left it unknown."""
+
+    instance: Instance
+    fields: Fields
+    train: Instance | None
+
+
 @dataclass
 class Checked:
     """Everything that the checker found out, also of files that are imported. Instances with arguments are there
@@ -125,9 +136,20 @@ class Checked:
     trains: dict[Instance, TrainInfo] = field(default_factory=dict)
     models: dict[Declared, Elaborated] = field(default_factory=dict)
     evaluations: dict[Instance, EvaluationInfo] = field(default_factory=dict)
-    exports: dict[Instance, Fields] = field(default_factory=dict)
+    exports: dict[Instance, ExportInfo] = field(default_factory=dict)
+    params: dict[Declared, Any] = field(default_factory=dict)
     named: frozenset[Declared] = frozenset()
     """What the spec's own file declares or imports by name: what a run can be asked for."""
+
+    def set_params(self) -> dict[str, Any]:
+        """The values of the params that a run can be given, but for paths: those only say where things lie."""
+        return {
+            declared.name: value
+            for declared, value in sorted(self.params.items(), key=lambda item: item[0].name)
+            if declared in self.named
+            and isinstance(declared.decl, Param)
+            and "path" not in declared.decl.type.span.text
+        }
 
     def runnable(self) -> list[Instance]:
         """The instances of what a run can be asked for: not those that a body refers to while its own parameters

@@ -6,6 +6,7 @@
     net = job.build("net")                    # torch.nn.Module
     run = job.run(device="cuda")              # every stage that is not up to date
     run["fit"].history
+    bundle = mfc.load_bundle("deploy.zip")    # what `export deploy { model = fit  format = bundle() }` wrote
 
 Components of one's own are written with the decorators here (`mfc.layer`, `mfc.loss`, ...), `mfc.In`,
 `mfc.Range` and the other marks of annotations; see `mfc.runtime.component`. Batch transforms extend `mfc.Geometric`,
@@ -19,6 +20,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mfc.bundle import Bundle as Bundle
+    from mfc.bundle import load_bundle as load_bundle
     from mfc.dsl.diagnostics import Diagnostic as Diagnostic
     from mfc.job import Job as Job
     from mfc.job import Run as Run
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from mfc.runtime.data.warp import Geometric as Geometric
     from mfc.runtime.errors import RunError as RunError
     from mfc.runtime.errors import RunInterrupted as RunInterrupted
+    from mfc.runtime.export.exported import Exported as Exported
     from mfc.runtime.training.hooks import Hooks as Hooks
     from mfc.runtime.training.hooks import layers_matching as layers_matching
     from mfc.spec import Spec as Spec
@@ -42,8 +46,10 @@ if TYPE_CHECKING:
     from mfc.trained import Trained as Trained
 
 _HOMES = {
+    "Bundle": "mfc.bundle",
     "Color": "mfc.runtime.data.color",
     "Diagnostic": "mfc.dsl.diagnostics",
+    "Exported": "mfc.runtime.export.exported",
     "Geometric": "mfc.runtime.data.warp",
     "Hooks": "mfc.runtime.training.hooks",
     "Job": "mfc.job",
@@ -56,6 +62,7 @@ _HOMES = {
     "Trained": "mfc.trained",
     "layers_matching": "mfc.runtime.training.hooks",
     "load": "mfc.spec",
+    "load_bundle": "mfc.bundle",
     "scale_and_shift": "mfc.runtime.data.color",
 }
 

@@ -21,6 +21,7 @@ from mfc.spec import Spec, SpecError, read
 if TYPE_CHECKING:
     from mfc.dsl.diagnostics import Diagnostic
     from mfc.job import Job
+    from mfc.predicting import Predictor
 
 DONE, FAILED, BAD_SPEC, INTERRUPTED = 0, 1, 2, 130
 
@@ -34,7 +35,7 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and gives the exit status."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_args(_complete(sys.argv[1:] if arguments is None else arguments))
     notes = logging.StreamHandler(sys.stderr)  # what the runtime wants to be known, such as images left out
     notes.setFormatter(logging.Formatter("note: %(message)s"))
     logging.getLogger("mfc").handlers[:] = [notes]
@@ -176,9 +177,9 @@ def activations(given: argparse.Namespace) -> int:
 def predict(given: argparse.Namespace) -> int:
     from mfc.show_predictions import show_predictions
 
-    predictor = _job(given).predictor(given.train, device=given.device, workers=given.workers)
+    predictor, things = _predictor(given)
     form = "json" if given.json else "csv" if given.csv else "text"
-    items = predictor.asked(given.files, given.text, given.images)
+    items = predictor.asked(things, given.text, given.images)
     failed = show_predictions(predictor, items, form, given.top, given.out, given.batch_size)
     return FAILED if failed else DONE
 
@@ -222,6 +223,21 @@ def _job(given: argparse.Namespace, targets: Sequence[str] = ()) -> Job:
     return Job(spec, given.store)
 
 
+def _predictor(given: argparse.Namespace) -> tuple[Predictor, list[str]]:
+    """What predicts, and what it is asked about: a training of a spec goes by its name, a bundle has one model."""
+    from mfc.bundle import is_bundle, load_bundle
+
+    means = {"device": given.device, "workers": given.workers}
+    if is_bundle(given.spec):
+        if given.set or given.store:
+            raise UsageError(
+                f"{given.spec} is a bundle, and has its model and params", "leave `--set` and `--store` out"
+            )
+        bundle = load_bundle(given.spec, allow_code=given.allow_code, **means)
+        return bundle.predictor, given.files
+    return _job(given).predictor(given.train, **means), given.files
+
+
 def _report(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
     colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     for diagnostic in diagnostics:
@@ -235,6 +251,18 @@ def _write(path: str, text: str) -> None:
 
 
 # ── the arguments ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _complete(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments with a place for the TRAIN of `predict BUNDLE FILE...`: a bundle has one model, without a name."""
+    if "predict" not in arguments[:1]:
+        return arguments
+    from mfc.bundle import is_bundle
+
+    first = next((i for i, text in enumerate(arguments) if text.endswith(".mfs") or is_bundle(text)), None)
+    if first is None or arguments[first].endswith(".mfs"):
+        return arguments
+    return [*arguments[: first + 1], "", *arguments[first + 1 :]]
 
 
 class _Version(argparse.Action):
@@ -359,10 +387,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--number", type=int, default=1, metavar="N", help="which, where it has several")
     one.add_argument("--json", action="store_true", help="print JSON")
 
-    one = add("predict", predict, "predict new files with a trained model", job, means)
-    one.add_argument("train", metavar="TRAIN", help="the training, or an `evaluate` of an `ensemble([...])`")
+    one = add("predict", predict, "predict new files with a trained model, or with a bundle", job, means)
+    one.usage = "mfc predict [options] SPEC TRAIN FILE...\n       mfc predict [options] BUNDLE FILE..."
+    one.add_argument(
+        "train",
+        metavar="TRAIN",
+        help="the training, or an `evaluate` of an `ensemble([...])`; not with a bundle",
+    )
     one.add_argument(
         "files", nargs="+", metavar="FILE", help="files and folders; tables; `-` for lines of standard input"
+    )
+    one.add_argument(
+        "--allow-code", action="store_true", help="run Python files of a bundle whose author you trust"
     )
     one.add_argument(
         "--text", action="store_true", help="take each FILE as a text to classify, not as a file"

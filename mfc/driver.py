@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from mfc import evaluations, stages
+from mfc import evaluations, exports, stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
 from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
@@ -112,6 +112,9 @@ class Driver:
             SpecError: the data is not what the spec takes it for, such as another number of classes.
             RunError, RunInterrupted: a stage could not be carried out.
         """
+        for stage in self.plan():  # before anything is trained
+            if stage.kind == "export":
+                exports.must_have(stage)
         return self._walk(execute=True)
 
     def before(self, name: str) -> ir.Stage:
@@ -284,6 +287,8 @@ class Driver:
                 result.depends_on("model.safetensors", "goes_on.json")
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
+            case "export":
+                exports.run_export(stage, self.folders, result.folder)
             case "evaluation":
                 evaluations.run_evaluation(
                     stage, self._stages, self.learners, self.folders, result.folder, self.means

@@ -14,6 +14,7 @@ from mfc.dsl import ir
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.values import Instance
 from mfc.evaluations import Evaluation, read_evaluation
+from mfc.exports import Export, read_export
 from mfc.lr_find import find_rate
 from mfc.runtime.errors import RunError
 from mfc.runtime.store import Store, store_folder
@@ -57,17 +58,19 @@ class ByName(dict[str, R]):
 
 @dataclass(frozen=True)
 class Run(Mapping[str, Trained]):
-    """What a run left: the result of each train by its name, those of evaluations by theirs, and the status of each
-    stage before it ran."""
+    """What a run left: the result of each train by its name, those of evaluations and exports by theirs, and the status
+    of each stage before it ran."""
 
     trains: Mapping[str, Trained]
     evaluations: Mapping[str, Evaluation]
+    exports: Mapping[str, Export]
     statuses: Sequence[Status]
 
     def __getitem__(self, name: str) -> Trained:
         with suppress(KeyError):
             return self.trains[name]
-        more = "; evaluations are in `evaluations`" if name in self.evaluations else ""
+        elsewhere = (part for part in ("evaluations", "exports") if name in getattr(self, part))
+        more = "".join(f"; {part} are in `{part}`" for part in elsewhere)
         raise KeyError(f"nothing was trained under the name {name}: there are {', '.join(self.trains)}{more}")
 
     def __iter__(self) -> Iterator[str]:
@@ -118,7 +121,7 @@ class Job:
         """Runs every stage that is not up to date.
 
         Args:
-            targets: names of declarations, with what they need; all trainings and evaluations if there are none.
+            targets: names of declarations, with what they need; all that can be run if there are none.
             device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
             workers: processes that load items; as the spec says by default.
             store: the folder that results are kept in.
@@ -136,16 +139,20 @@ class Job:
         statuses = list(driver.run())
         trains: ByName[Trained] = ByName(self.spec.compiled.named)
         evaluations: ByName[Evaluation] = ByName(self.spec.compiled.named)
+        exports: ByName[Export] = ByName(self.spec.compiled.named)
         for status in statuses:
             if status.stage.kind == "evaluation":
                 folder = driver.folders[status.stage.name]
                 evaluations[status.stage.name] = read_evaluation(status.stage, folder)
+            if status.stage.kind == "export":
+                folder = driver.folders[status.stage.name]
+                exports[status.stage.name] = read_export(status.stage, folder)
             if status.stage.kind == "train":
                 learner = driver.learners.get(status.stage.name)
                 folder = driver.folders[status.stage.name]
                 result = Trained(status.stage, folder, driver.folders, means, learner)
                 trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
-        return Run(trains, evaluations, statuses)
+        return Run(trains, evaluations, exports, statuses)
 
     def lr_find(
         self,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from mfc.driver import Status
+    from mfc.exports import Export
     from mfc.job import Job, Run
     from mfc.runtime.data.items import Items
     from mfc.runtime.layer_table import LayerRow
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SHOWN_TOKENS = 24
 """Tokens of a batch that are shown."""
 
-NOTHING = "there is nothing to run: the spec has no train or evaluate that needs no arguments"
+NOTHING = "there is nothing to run: the spec has no train, evaluate or export that needs no arguments"
 
 
 # ── plans and results ───────────────────────────────────────────────────────────────────────────────────
@@ -63,7 +64,7 @@ def plan_json(statuses: Sequence[Status], plan: ir.Plan) -> dict[str, Any]:
 
 
 def show_result(run: Run) -> str:
-    """What was trained and evaluated, how well, and where it is."""
+    """What was trained, evaluated and exported, how well, and where it is."""
     if not run.statuses:
         return NOTHING
     lines = [] if run.ran else ["everything is up to date"]
@@ -72,6 +73,8 @@ def show_result(run: Run) -> str:
             lines.append(f"{name}: {_measured(trained)}\n  results in {_near(trained.folder)}")
     for name, evaluation in run.evaluations.items():
         lines += [f"{name}: {show_evaluation(evaluation)}", f"  results in {_near(evaluation.folder)}"]
+    for name, export in run.exports.items():
+        lines.append(f"{name}: {_exported(export)}\n  results in {', '.join(map(_near, export.files))}")
     return "\n".join(lines)
 
 
@@ -95,8 +98,19 @@ def result_json(run: Run) -> dict[str, Any]:
                 name: {"folder": str(evaluation.folder), **evaluation_json(evaluation)}
                 for name, evaluation in run.evaluations.items()
             },
+            "exported": {
+                name: {"folder": str(e.folder), "files": [str(path) for path in e.files]}
+                for name, e in run.exports.items()
+            },
         }
     )
+
+
+def _exported(export: Export) -> str:
+    """`bundle of fit, 1.2 MB`"""
+    recipe, size = export.stage.recipe, sum(path.stat().st_size for path in export.files)
+    unit, factor = next((u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1)) if size >= f)
+    return f"{recipe['format'].name} of {recipe['train']}, {size / factor:.3g} {unit}"
 
 
 def _measured(trained: Trained) -> str:

@@ -279,6 +279,17 @@ def callback(
     )  # fmt: skip
 
 
+def export_format(
+    graph: bool = False, sources: bool = False, needs: tuple[str, ...] = ()
+) -> Callable[[T], T]:
+    """The form of an exported model: `write(exported, folder)` writes what an `mfc.Exported` holds into a folder.
+
+    One that keeps the `graph` of a model needs one that takes the same steps for any item; one that keeps the `sources`
+    writes the spec's own files too, so that a comment in them counts. `needs` are packages, without which no run
+    begins."""
+    return _marks("export_format", graph=graph, sources=sources, needs=needs)
+
+
 @overload
 def stat(component: T) -> T: ...
 @overload

@@ -1,7 +1,7 @@
 """What a run raises when something that a user can mend went wrong.
 
 Each code has a page in `docs/errors/`: R01xx data, R02xx training, R03xx store and disk, R04xx device,
-R05xx what was asked for.
+R05xx what was asked for, R06xx what is exported.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ FORMAT = 1
 LIBRARIES = ("torch", "pillow", "sentencepiece")
 
 EXTRAS = {
+    "mfc.runtime.export.formats:onnx": "onnxscript",
     "mfc.runtime.bodies.timm_body:timm_body": "timm",
     "mfc.runtime.bodies.torchvision_body:torchvision_body": "torchvision",
 }

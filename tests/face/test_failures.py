@@ -138,7 +138,7 @@ def test_a_spec_without_a_train_has_nothing_to_run(
     (tmp_path / "empty.mfs").write_text("")
     assert main(["run", str(tmp_path / "empty.mfs")]) == 0
     assert capsys.readouterr().out == (
-        "there is nothing to run: the spec has no train or evaluate that needs no arguments\n"
+        "there is nothing to run: the spec has no train, evaluate or export that needs no arguments\n"
     )
 
 

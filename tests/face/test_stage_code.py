@@ -93,6 +93,7 @@ data more: text -> category {
 
 evaluate all_said { model = classify  metrics = [confusion_matrix()]  top_losses = 2  predictions = csv("out.csv") }
 evaluate other    { model = tabled  data = more.valid  metrics = [accuracy()] }
+export kept       { model = classify  format = bundle() }
 evaluate each     { model = [classify, tabled]  metrics = [accuracy()] }
 evaluate together { model = ensemble([classify, again])  metrics = [accuracy()] }
 """
@@ -141,6 +142,9 @@ evaluate tries {
     top_losses  = 2
     predictions = csv("out.csv")
 }
+export kept     { model = segment  format = bundle() }
+export program  { model = segment  format = torch_export() }
+export exchange { model = tag  format = onnx() }
 
 train segment { data = masked  model = pixels  weights = [kaiming()]  loss = dice()  metrics = [iou()]  epochs = 1 }
 train tag     { data = tagged  model = whole  loss = bce()  metrics = [accuracy_multi()]  epochs = 1 }
