@@ -117,6 +117,13 @@ def check_complete(diagnostics: Diagnostics, data: DataInfo) -> None:
         )
 
 
+def shape_after(component: ComponentValue, shape: Shape) -> Shape:
+    """The shape that a component makes of one. An argument that is not known gives a size that is not. Raises
+    Mismatch."""
+    args = {k: Dim.symbol(k) if isinstance(v, Unknown) else v for k, v in component.args.items()}
+    return shapes.apply(parse_rule(component.info.facts["shape"]), shape, args).out
+
+
 def is_complete(data: DataInfo) -> bool:
     """Whether something can be trained on a data block."""
     said = Diagnostics()
@@ -269,10 +276,9 @@ class _Shaper:
         return False
 
     def apply(self, value: ComponentValue, shape: Shape, span: Span, within: str = "") -> Shape | None:
-        """The shape that a component makes of one. An argument that is not known gives a size that is not."""
-        args = {k: Dim.symbol(k) if isinstance(v, Unknown) else v for k, v in value.args.items()}
+        """The shape that a component makes of one."""
         try:
-            out: Shape = shapes.apply(parse_rule(value.info.facts["shape"]), shape, args).out
+            out = shape_after(value, shape)
         except shapes.Mismatch as error:
             self.evaluator.diagnostics.add(
                 "E0401", span, f"`{value.info.name}` can't take {shapes.show_shape(shape)}", str(error)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfc.dsl import shapes
+from mfc.dsl.check_data import shape_after
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import is_varying
 from mfc.dsl.elaborate import Elaborated, Elaborator
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.rules import parse_rule
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import DataDecl
@@ -82,7 +82,7 @@ class OtherData:
             shape = (own.batch[0], *shape) if which == "batch_transforms" and own.batch else shape
             for transform in filter(None, map(_evaluated, own.fields[which])):
                 try:
-                    shape = shapes.apply(parse_rule(transform.info.facts["shape"]), shape, transform.args).out
+                    shape = shape_after(transform, shape)
                 except shapes.Mismatch as error:
                     shown = f"`{transform.info.name}` of `{own.instance.name}`"
                     return f"{shown} can't take its {shapes.show_shape(shape)}: {error}"

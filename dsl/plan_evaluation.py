@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mfc.dsl import ir
 from mfc.dsl.node import node
-from mfc.dsl.plan_parts import labelling, masked, unplaced
-from mfc.dsl.typed import EvaluationInfo
+from mfc.dsl.plan_parts import labelling, masked, unfitted, unplaced
+from mfc.dsl.typed import DataInfo, EvaluationInfo
 from mfc.dsl.typed import trained as train_of
 from mfc.dsl.values import Augmented, Instance, show
 
@@ -34,7 +34,11 @@ def plan_evaluation(planner: Planner, evaluation: EvaluationInfo, trained: Seque
     """Adds the stages that evaluate the models of `trained`, and gives the last one."""
     fields, names = evaluation.fields, [stage.name for stage in trained]
     stages = dict(zip(evaluation.trains, names))
-    asked = {stage.name: _asked(planner, evaluation, stage) for stage in trained}
+    infos = map(planner.checked.trains.__getitem__, evaluation.trains)
+    asked = {
+        stage.name: _asked(planner, evaluation, stage, planner.checked.ends_with(info))
+        for stage, info in zip(trained, infos)
+    }
     recipe = {
         "models": [_model(model, stages[train_of(model)]) for model in evaluation.models],
         # what acts in evaluation alone decides no weights
@@ -60,10 +64,10 @@ def _model(model: Instance | Augmented, train: str) -> dict[str, Any]:
     return {"name": name, "train": train, "tta": options}
 
 
-def _asked(planner: Planner, evaluation: EvaluationInfo, stage: ir.Stage) -> Asked:
+def _asked(planner: Planner, evaluation: EvaluationInfo, stage: ir.Stage, trained: DataInfo) -> Asked:
     """What the model of a training is asked about: a part of its own data, or items of other data as it has them."""
-    data, placing, own = stage.recipe["data"], stage.placing["data"], stage.recipe["data"]["name"]
-    if evaluation.data is None or (evaluation.data.name == own and evaluation.part != "test"):
+    data, placing, own = stage.recipe["data"], stage.placing["data"], trained.instance.name
+    if evaluation.data is None or (evaluation.data == trained.instance and evaluation.part != "test"):
         return Asked(data, placing, [name for name in stage.inputs if planner.stages[name].kind not in MADE])
     other = planner.checked.data[evaluation.data]
     fields, name = other.fields, f"{other.instance.name}.{evaluation.part}.{own}"
@@ -71,17 +75,17 @@ def _asked(planner: Planner, evaluation: EvaluationInfo, stage: ir.Stage) -> Ask
     recipe["part"] = evaluation.part
     inputs = (planner.files(other), f"{own}.items", *planner.telling(other))
     items = planner.stage("part", f"{name}.items", recipe, where, inputs)
-    if tokenizer := placing.get("tokenizer"):
-        recipe = {"source": unplaced(fields["source"]), "tokenizer": placing["tokenize"]}
+    if (tokenizer := trained.tokenizer) is not None:
+        recipe = {"source": unplaced(fields["source"]), "tokenizer": unfitted(tokenizer.component)}
         where = {"source": fields["source"]}
-        tokens = planner.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer))
-        return Asked({**data, "name": name}, placing, (items, tokenizer, tokens))
+        tokens = planner.stage("tokens", f"{name}.tokens", recipe, where, (items, tokenizer.name))
+        return Asked({**data, "name": name}, placing, (items, tokenizer.name, tokens))
     return Asked(
         {
             **data,
             "name": name,
             "source": unplaced(fields["source"]),
-            "item_transforms": placing["item_transforms"],
+            "item_transforms": trained.fields["item_transforms"],
             "on_error": fields["on_error"],
         }
         | ({"label": unplaced(fields["label"])} if masked(other) else {}),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mfc.dsl import ir
 from mfc.dsl.plan_parts import unplaced
 from mfc.dsl.typed import ExportInfo
-from mfc.dsl.values import Instance
 
 if TYPE_CHECKING:
     from mfc.dsl.plan import Planner
@@ -20,10 +19,8 @@ OF_ITEMS = ("source", "item_transforms", "batch_transforms", "tokenize")
 def plan_export(planner: Planner, export: ExportInfo, trained: ir.Stage) -> str:
     """Adds the stage that writes the model of `trained` in a form of its own."""
     assert export.train is not None
-    train, form = planner.checked.trains[export.train], export.fields["format"]
-    last = train.phases[-1].fields["data"] if train.phases else None
-    data = planner.checked.data[last] if isinstance(last, Instance) else train.data
-    assert data is not None, "a train with stages has data"
+    form = export.fields["format"]
+    data = planner.checked.ends_with(planner.checked.trains[export.train])
     loading, where = planner.loading(data)
     where |= {"source": unplaced(data.fields["source"])}
     recipe = {

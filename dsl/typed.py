@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Dim
 from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.lower import takes_path
 from mfc.dsl.node import node
+from mfc.dsl.params import type_of
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import Expr, Param
@@ -141,6 +144,13 @@ class Checked:
     named: frozenset[Declared] = frozenset()
     """What the spec's own file declares or imports by name: what a run can be asked for."""
 
+    def ends_with(self, train: TrainInfo) -> DataInfo:
+        """The data that a training without errors ends with, which its model then is for."""
+        last = train.phases[-1].fields["data"] if train.phases else None
+        data = self.data[last] if isinstance(last, Instance) else train.data
+        assert data is not None, "a train with stages has data"
+        return data
+
     def set_params(self) -> dict[str, Any]:
         """The values of the params that a run can be given, but for paths: those only say where things lie."""
         return {
@@ -148,7 +158,7 @@ class Checked:
             for declared, value in sorted(self.params.items(), key=lambda item: item[0].name)
             if declared in self.named
             and isinstance(declared.decl, Param)
-            and "path" not in declared.decl.type.span.text
+            and not takes_path(type_of(declared.decl.type, Diagnostics()))
         }
 
     def runnable(self) -> list[Instance]:

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 KINDS = ("layer", "architecture", "encoder", "loss", "item_transform", "batch_transform", "tokenizer")
 """The kinds of components that predictions are made with."""
 
-UNREADABLE = (OSError, KeyError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
-"""What a recipe that no export wrote may end in."""
-
 PLAIN = {"image": ir.Call("source", "image_files", ""), "text": ir.Call("source", "text_files", "")}
 """What reads new items where the source that was trained on is one of the author's own."""
 

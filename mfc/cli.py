@@ -235,7 +235,7 @@ def _predictor(given: argparse.Namespace) -> tuple[Predictor, list[str]]:
             )
         bundle = load_bundle(given.spec, allow_code=given.allow_code, **means)
         return bundle.predictor, given.files
-    return _job(given).predictor(given.train, **means), given.files
+    return _job(given, [given.train]).predictor(given.train, **means), given.files
 
 
 def _report(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
@@ -259,10 +259,16 @@ def _complete(arguments: Sequence[str]) -> Sequence[str]:
         return arguments
     from mfc.bundle import is_bundle
 
-    first = next((i for i, text in enumerate(arguments) if text.endswith(".mfs") or is_bundle(text)), None)
-    if first is None or arguments[first].endswith(".mfs"):
-        return arguments
-    return [*arguments[: first + 1], "", *arguments[first + 1 :]]
+    for place in range(1, len(arguments)):
+        before, text = arguments[place - 1], arguments[place]
+        is_value = before.startswith("--") and "=" not in before and before not in FLAGS
+        if not text.startswith("-") and not is_value:
+            return [*arguments[: place + 1], *([""] if is_bundle(text) else []), *arguments[place + 1 :]]
+    return arguments
+
+
+FLAGS = ("--allow-code", "--csv", "--debug", "--json", "--text", "--")
+"""What no value follows, of `predict`."""
 
 
 class _Version(argparse.Action):

@@ -70,15 +70,16 @@ class ImageAnswers:
         self.threads = max(1, cores() if workers is None else workers)
 
     def __call__(self, items: Found, batch_size: int) -> Answers:
-        """A batch has images of one size."""
+        """A batch has images of one size; those that can't be read have a place in it too, so that none grows."""
         batch: list[tuple[NewItem, np.ndarray | RunError]] = []
         good: list[np.ndarray] = []
         with closing(map_ahead(self._read, in_lists(items, CHUNK), self.threads)) as chunks:
             for item, image in chain.from_iterable(chunks):
-                if isinstance(image, np.ndarray):
-                    if good and (len(good) == batch_size or image.shape != good[0].shape):
-                        yield from self._answer(batch, good)
-                        batch, good = [], []
+                sized = isinstance(image, np.ndarray)
+                if len(batch) == batch_size or (sized and good and image.shape != good[0].shape):
+                    yield from self._answer(batch, good)
+                    batch, good = [], []
+                if sized:
                     good.append(image)
                 batch.append((item, image))
         yield from self._answer(batch, good)

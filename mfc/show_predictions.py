@@ -12,9 +12,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mfc.runtime.data.masks import VOID
 from mfc.runtime.disk import make_folder, writes
 from mfc.runtime.errors import RunError
-from mfc.show import finite
+from mfc.runtime.training.history import finite
 
 if TYPE_CHECKING:
     import torch
@@ -23,19 +24,18 @@ if TYPE_CHECKING:
     from mfc.predicting import Predictor
     from mfc.runtime.training.predict import Prediction
 
-VOID = 255
-"""The pixel of a written mask that the model did not see."""
-
 
 class Line(NamedTuple):
     """What is said of an item.
 
     Args:
         file: what it is called.
-        labels: of several labels those that were predicted, else the one; none of values and masks.
+        labels: those that were predicted: one, or where a loss such as `bce` decides of each class by itself any
+            number; none of values and masks.
         shares: of classes the probabilities, of masks the shares of the pixels, the largest first.
         values: of values.
         mask: the file of a mask.
+        several: whether there may be any number of labels.
     """
 
     file: str
@@ -43,6 +43,7 @@ class Line(NamedTuple):
     shares: dict[str, float]
     values: list[float]
     mask: str | None = None
+    several: bool = False
 
 
 def show_predictions(
@@ -97,8 +98,9 @@ def _line(item: NewItem, said: Prediction, predictor: Predictor, masks: MaskFold
         return Line(item.name, [], _sorted(seen), [], masks.write(item, said.label))
     if not predictor.vocab:
         return Line(item.name, [], {}, said.label if isinstance(said.label, list) else [said.label])
-    labels = said.label if isinstance(said.label, list) else [said.label]
-    return Line(item.name, labels, _sorted(said.probabilities), [])
+    several = isinstance(said.label, list)
+    labels = said.label if several else [said.label]
+    return Line(item.name, labels, _sorted(said.probabilities), [], several=several)
 
 
 def _sorted(shares: dict[str, float]) -> dict[str, float]:
@@ -138,7 +140,6 @@ class Json:
     `shares`."""
 
     def __init__(self, predictor: Predictor, top: int) -> None:
-        self.several = predictor.target == "multi_category"
         self.top = top if top > 1 else None
 
     def print(self, line: Line) -> None:
@@ -150,8 +151,10 @@ class Json:
             said |= {"mask": line.mask, "shares": line.shares}
         else:
             shares = {label: finite(p) for label, p in [*line.shares.items()][: self.top]}
-            one = {} if self.several else {"label": line.labels[0], "probability": shares[line.labels[0]]}
-            said |= one or {"labels": line.labels}
+            if line.several:
+                said["labels"] = line.labels
+            else:
+                said |= {"label": line.labels[0], "probability": shares[line.labels[0]]}
             said["probabilities"] = shares
         print(json.dumps(said))
 
@@ -161,7 +164,6 @@ class Table:
     of each class in a column of its own."""
 
     def __init__(self, predictor: Predictor, top: int) -> None:
-        self.several = predictor.target in ("multi_category", "mask")
         self.vocab = list(map(str, predictor.vocab))
         self.top = min(top, len(self.vocab))
         self.rows = csv.writer(sys.stdout, lineterminator="\n")
@@ -177,7 +179,7 @@ class Table:
         if line.values:
             count = len(line.values)
             return ["file", *(["value"] if count == 1 else [f"value_{i + 1}" for i in range(count)])]
-        if self.several:
+        if line.several or line.mask is not None:
             return ["file", "labels" if line.mask is None else "mask", *self.vocab]
         following = [f"{name}_{i}" for i in range(2, self.top + 1) for name in ("label", "probability")]
         return ["file", "label", "probability", *following]
@@ -185,7 +187,7 @@ class Table:
     def _fields(self, line: Line) -> list[Any]:
         if line.values:
             return line.values
-        if self.several:
+        if line.several or line.mask is not None:
             first = ";".join(line.labels) if line.mask is None else line.mask
             return [first, *(line.shares.get(name, 0.0) for name in self.vocab)]
         others = [label for label in line.shares if label not in line.labels]

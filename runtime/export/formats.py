@@ -130,12 +130,12 @@ def about(exported: Exported, program: ExportedProgram) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A component as JSON: its name and its arguments."""
+    """A component as JSON: its name and its arguments, of files their names alone."""
     if isinstance(value, ir.Call):
         return {"name": value.name, "args": {name: _plain(argument) for name, argument in value.args.items()}}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value.path if isinstance(value, ir.File) else value
+    return Path(value.path).name if isinstance(value, ir.File) else value
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from mfc.runtime.training.predict import Prediction
 SPEC = """
 param epochs: int = 1
 param root: path = "images"
+param kept: choice(path, file) = path
 use "lib/parts.py" (scaled, shifted, own_loss)
 
 data kinds: image -> category {
@@ -240,7 +241,7 @@ def test_what_a_bundle_tells_of_itself(run: mfc.Run, folder: Path, tmp_path: Pat
         archive.extractall(tmp_path / "unpacked")
     assert str(folder).encode() not in everything, "it tells where it was made"
     bundle = mfc.load_bundle(tmp_path / "unpacked", allow_code=True)
-    assert (bundle.train, bundle.params, bundle.spec) == ("mine", {"epochs": 1}, SPEC)
+    assert (bundle.train, bundle.params, bundle.spec) == ("mine", {"epochs": 1, "kept": "path"}, SPEC)
     item = folder / "images" / "a" / "0.png"
     assert same(bundle.predict(item), run["mine"].predict(item))
 
@@ -293,6 +294,17 @@ def test_the_command_line_predicts_with_a_bundle(
         assert main(["predict", *model, *files]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1] != ""
+
+
+def test_a_value_of_an_option_is_no_bundle(
+    run: mfc.Run, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    bundle = str(run.exports["kind_file"].files[0])
+    assert main(["predict", "--set", "root=data.zip", "spec.mfs", "kind", "images/a/0.png"]) == 0
+    assert main(["predict", "--json", "--device", "cpu", "--top=2", bundle, "images/a/0.png"]) == 0
+    assert main(["predict", "spec.mfs", "kind", bundle]) == 1
+    assert "error[R0104]" in capsys.readouterr().err
 
 
 def test_a_bundle_on_the_command_line_has_its_params(

@@ -93,6 +93,8 @@ def test_what_is_not_needed_may_be_wrong(
         "error[E" in said.err and "1 error in " in said.err and "none of them in what `a` needs" in said.err
     )
     assert main(["plan", spec, "--target", "score"]) == 0
+    assert main(["predict", spec, "a", "missing.png", "--device", "cpu"]) == 1
+    assert "error[R0103]" in capsys.readouterr().err
     assert main(["run", spec]) == main(["check", spec]) == 2
     if where != "a declaration of an imported file":
         assert main(["run", spec, "--target", "a", "--target", "scores"]) == 2

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import mfc
+from mfc.cli import main
 from mfc.runtime.data.files import Listing
 from mfc.runtime.data.items import Items, items_of_part
 from mfc.runtime.data.targets import encoded
@@ -266,3 +267,45 @@ def test_values_of_another_count() -> None:
     split, label = SimpleNamespace(split=lambda items: ([0], [1])), SimpleNamespace(label=lambda item: 3)
     with pytest.raises(RunError, match="`a` has 1 value, and the model was taught items with 2"):
         items_of_part(Listing(["a", "b"], ["0", "1"]), "all", split, label, known, "value")
+
+
+OWN = '''
+from pathlib import Path
+
+import mfc
+
+
+@mfc.item_transform(shape="c h w -> c h w")
+class darker:
+    """Multiplies by the number in a file."""
+
+    def __init__(self, file: Path):
+        self.factor = float(Path(file).read_text())
+
+    def __call__(self, image, rng):
+        return image.point(lambda value: value * self.factor)
+'''
+
+
+def test_where_the_files_of_transforms_lie_decides_nothing(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    write_images(here)
+    (here / "own.py").write_text(OWN)
+    (here / "factor.txt").write_text("0.5")
+    text = SPEC.replace("[resize(8)]", '[resize(8), darker("factor.txt")]').replace(
+        "epochs = 3", "epochs = 1"
+    )
+    (here / "spec.mfs").write_text(f'use "own.py" (darker)\n{text}')
+    mfc.run(here / "spec.mfs", root="others")
+    there = here.rename(tmp_path / "there")
+    statuses = mfc.compile(there / "spec.mfs", root="others").status()
+    assert {status.state for status in statuses} == {"up to date"}
+    (there / "factor.txt").write_text("0.6")
+    statuses = mfc.compile(there / "spec.mfs", root="others").status()
+    assert "known.packed" in {status.stage.name for status in statuses if status.state == "to run"}
+
+
+def test_a_size_that_only_a_run_tells_may_be_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SPEC.replace("[resize(8)]", "[resize(size)]")
+    (tmp_path / "spec.mfs").write_text(f"param size: int\n{text}")
+    assert main(["check", str(tmp_path / "spec.mfs")]) == 0, capsys.readouterr()

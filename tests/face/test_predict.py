@@ -48,6 +48,7 @@ train fit(zoomed: bool = false, seed: int = 42) {
     epochs   = 3
     seed     = seed
 }
+train unsure { data = digits()  model = net  loss = bce()  epochs = 1 }
 
 data passages(backwards: bool = false): text(backwards = backwards) -> category {
     source     = builtin_texts("authors")
@@ -159,6 +160,46 @@ def test_only_what_is_needed_is_read_ahead(run: mfc.Run, tmp_path: Path) -> None
     for number in range(1, 5):
         next(texts)
         assert read == number
+
+
+def test_what_can_not_be_read_is_told_while_files_are_read(run: mfc.Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_text("no image")
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield str(tmp_path / "broken.png")
+
+    class Told(Exception):
+        pass
+
+    def failed(error: mfc.RunError) -> None:
+        assert read <= 4 + CHUNK * 6
+        raise Told
+
+    fit = mfc.compile("spec.mfs").trained(FIT, device="cpu", workers=2)
+    with pytest.raises(Told):
+        next(fit.predict_files(endless(), batch_size=4, failed=failed))
+
+
+def test_a_category_of_which_none_or_several_may_be_there(
+    run: mfc.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = written(tmp_path / "new", run[FIT])
+    told = dict(run["unsure"].predict_files(paths))
+    assert any(len(said.label) != 1 for said in told.values())
+
+    for top in ([], ["--top", "2"]):
+        _, out, err = predict(capsys, "unsure", *paths, "--json", *top)
+        assert err == ""
+        for line, said in zip(map(json.loads, out.splitlines()), told.values(), strict=True):
+            assert line["labels"] == said.label and "label" not in line
+    _, out, _ = predict(capsys, "unsure", *paths, "--csv")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["file", "labels", *map(str, range(10))]
+    assert [row[1] for row in rows[1:]] == [";".join(said.label) for said in told.values()]
 
 
 def test_an_ensemble_says_the_mean(run: mfc.Run, tmp_path: Path) -> None:
