@@ -43,8 +43,9 @@ def check_answers(
 
 
 def _check_table(diagnostics: Diagnostics, table: Any) -> None:
-    """A table lies in the folder of the results, and its columns have names of their own."""
-    if not isinstance(table, ComponentValue):
+    """A table lies in the folder of the results, and its columns have names of their own. What a format of the user's
+    own takes is its own matter."""
+    if not isinstance(table, ComponentValue) or not table.info.target.startswith("mfc."):
         return
     name = table.args.get("name")
     if isinstance(name, str) and (

@@ -11,6 +11,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -288,11 +289,13 @@ class Driver:
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
             case "export":
-                exports.run_export(stage, self.folders, result.folder)
+                with _explained():
+                    exports.run_export(stage, self.folders, result.folder)
             case "evaluation":
-                evaluations.run_evaluation(
-                    stage, self._stages, self.learners, self.folders, result.folder, self.means
-                )
+                with _explained():
+                    evaluations.run_evaluation(
+                        stage, self._stages, self.learners, self.folders, result.folder, self.means
+                    )
 
     def _shows(self, name: str) -> Callable[[int, int], None]:
         """Says now and then how far a stage is."""
@@ -305,6 +308,21 @@ class Driver:
                 self.say(f"{name}: {done:,} of {total:,}")
 
         return show
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns an error of a component, where it can be told which one failed, into RunError."""
+    try:
+        yield
+    except RunError:
+        raise
+    except Exception as error:
+        from mfc.runtime.training.learner import explained
+
+        if (told := explained(error)) is None:
+            raise
+        raise told from error
 
 
 def _digest(path: str) -> str:

@@ -44,7 +44,7 @@ class Evaluation:
         each: the metrics of each model by the name of its training.
         tables: the metrics that are tables, by model and name: `classes` and `counts`.
         losses: by model the items with the greatest losses.
-        predictions: the file with a table of predictions, if the spec asks for one.
+        predictions: the file with a table of predictions, if the spec asks for one, and its format has a `name`.
     """
 
     stage: ir.Stage
@@ -201,7 +201,7 @@ def _keep(stage: ir.Stage, found: Mapping[str, Found], report: dict[str, Any], o
     if recipe["predictions"] is not None:
         form = build(recipe["predictions"])
         form.write(out, {name: one.table for name, one in found.items()})
-        report["predictions"] = form.name
+        report["predictions"] = getattr(form, "name", None)
     for number, one in enumerate(found.values(), 1):
         suffix = f"-{number}.png" if len(found) > 1 else ".png"
         for name, matrix in one.measured.tables.items():

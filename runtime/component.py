@@ -314,5 +314,6 @@ def stepper(component: Any = None, *, reads: tuple[str, ...] = (), changes_grad:
 
 
 def table_format(component: T) -> T:
-    """The form of a table of predictions: `write(folder, tables)` writes one of the predictions of each model."""
+    """The form of a table of predictions: `write(folder, tables)` writes one of the predictions of each model into the
+    file `name` of the folder."""
     return _marks("table_format")(component)

@@ -1,0 +1,104 @@
+"""Formats of one's own for tables of predictions and exports: what they take is theirs, and their errors name them."""
+
+from __future__ import annotations
+
+import pytest
+
+import mfc
+
+SPEC = """
+use "own.py" (counted, silent, failing_table, failing_metric, failing_export)
+
+data digits: image -> category {
+    source = builtin("digits")
+    split  = subset(stratified(valid = 0.2), train = 40, valid = 20)
+    label  = parent()
+}
+model net { flatten()  linear(digits.classes) }
+train fit { data = digits  model = net  loss = cross_entropy()  epochs = 1 }
+
+evaluate counts { model = fit  predictions = counted("count.txt") }
+evaluate quiet  { model = fit  predictions = silent() }
+evaluate table  { model = fit  predictions = failing_table() }
+evaluate metric { model = fit  metrics = [failing_metric()] }
+export   file   { model = fit  format = failing_export() }
+"""
+
+OWN = '''
+import mfc
+
+
+@mfc.table_format
+class counted:
+    """The number of rows."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def write(self, folder, tables):
+        (folder / self.name).write_text(str(sum(len(table.paths) for table in tables.values())))
+
+
+@mfc.table_format
+class silent:
+    """Writes nothing."""
+
+    def write(self, folder, tables):
+        pass
+
+
+@mfc.table_format
+class failing_table:
+    """Fails."""
+
+    def write(self, folder, tables):
+        raise ValueError("no table")
+
+
+@mfc.metric(shape="b classes", targets=("category",))
+class failing_metric:
+    """Fails."""
+
+    def reset(self):
+        pass
+
+    def update(self, pred, target):
+        raise ValueError("no metric")
+
+    def compute(self):
+        return 0.0
+
+
+@mfc.export_format()
+class failing_export:
+    """Fails."""
+
+    def write(self, exported, folder):
+        raise ValueError("no file")
+'''
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> mfc.Job:
+    folder = tmp_path_factory.mktemp("formats")
+    (folder / "spec.mfs").write_text(SPEC)
+    (folder / "own.py").write_text(OWN)
+    return mfc.compile(folder / "spec.mfs")
+
+
+def run(job: mfc.Job, target: str) -> mfc.Run:
+    return job.run([target], device="cpu", workers=0, progress=False)
+
+
+def test_a_table_of_ones_own_has_its_own_arguments(job: mfc.Job) -> None:
+    table = run(job, "counts").evaluations["counts"].predictions
+    assert table is not None and (table.name, table.read_text()) == ("count.txt", "20")
+    assert run(job, "quiet").evaluations["quiet"].predictions is None
+
+
+@pytest.mark.parametrize(("target", "name"), [("table", "table"), ("metric", "metric"), ("file", "export")])
+def test_what_fails_is_named(job: mfc.Job, target: str, name: str) -> None:
+    with pytest.raises(mfc.RunError) as caught:
+        run(job, target)
+    assert caught.value.code == "R0211"
+    assert any(f"`failing_{name}." in note and "own.py, line" in note for note in caught.value.notes)
