@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import weakref
@@ -16,7 +17,7 @@ from mfc.dsl.lower import takes_path
 from mfc.runtime.build import build
 from mfc.runtime.disk import remove
 from mfc.runtime.errors import RunError
-from mfc.runtime.export.archive import MANIFEST, broken, unpack
+from mfc.runtime.export.archive import MANIFEST, broken, reason, unpack
 from mfc.runtime.export.bundle import RECIPE, TOKENIZER
 from mfc.stages import Means
 from mfc.trained import Trained
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
     from mfc.predicting import Predictor
     from mfc.runtime.training.predict import Prediction
 
+ZIPPED = b"PK\3\4"
+"""How a zip file begins, whatever its name ends in."""
+
 KINDS = ("layer", "architecture", "encoder", "loss", "item_transform", "batch_transform", "tokenizer")
 """The kinds of components that predictions are made with."""
 
-PLAIN = {"image": ir.Call("source", "image_files", ""), "text": ir.Call("source", "text_files", "")}
-"""What reads new items where the source that was trained on is one of the author's own."""
-
 UNREADABLE = (OSError, KeyError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
 """What a recipe that no export wrote may end in."""
+
+PLAIN = {"image": ir.Call("source", "image_files", ""), "text": ir.Call("source", "text_files", "")}
+"""What reads new items where the source that was trained on is one of the author's own."""
 
 
 class _Classes(NamedTuple):
@@ -80,7 +84,9 @@ class Bundle:
         itself."""
         return self._trained.predict(item)
 
-    def predict_files(self, paths: Iterable[str | Path], **options: Any) -> Iterator[tuple[str, Prediction]]:
+    def predict_files(
+        self, paths: str | Path | Iterable[str | Path], **options: Any
+    ) -> Iterator[tuple[str, Prediction]]:
         """What the model says of files, folders and tables, with the options of `Trained.predict_files`."""
         return self._trained.predict_files(paths, **options)
 
@@ -106,7 +112,11 @@ class Bundle:
 
 def is_bundle(path: str) -> bool:
     """Whether a command line names a bundle, not a spec."""
-    return path.lower().endswith(".zip") or all(Path(path, name).is_file() for name in (MANIFEST, RECIPE))
+    if path.lower().endswith(".zip") or all(Path(path, name).is_file() for name in (MANIFEST, RECIPE)):
+        return True
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:
+        return file.read(len(ZIPPED)) == ZIPPED
+    return False
 
 
 def load_bundle(
@@ -170,7 +180,7 @@ def _opened(path: Path, folder: Path, manifest: Mapping[str, Any], means: Means,
             model, _Classes(vocab), build(parts["loss"]), None, device=choose_device(means.device)
         )
     except UNREADABLE as error:
-        raise broken(path, f"its `{RECIPE}` is not what an export writes: {error}") from error
+        raise broken(path, f"its `{RECIPE}` is not what an export writes: {reason(error)}") from error
     versions = {name: str(manifest[name]) for name in ("mfc", "torch") if name in manifest}
     inputs = {TOKENIZER: folder / TOKENIZER} if recipe["tokenized"] else {}
     trained = Trained(stage, folder, inputs, means, learner)

@@ -149,7 +149,10 @@ class Driver:
         own = own or [s for s in trains if train == s.stage.recipe["train"].partition("(")[0]]
         names = list(dict.fromkeys(s.stage.recipe["train"] for s in own))
         if not own:
-            raise RunError("R0501", f"`{train}` is no training")
+            checked = self.spec.compiled.checked
+            known = [instance.name for instance in checked.runnable() if instance in checked.trains]
+            help = f"there are {', '.join(known)}" if known else None
+            raise RunError("R0501", f"`{train}` is no training", help=help)
         if len(names) > 1:
             raise RunError("R0501", f"`{train}` is several trainings", help=f"there are {', '.join(names)}")
         last = own[-1]

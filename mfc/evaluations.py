@@ -70,6 +70,8 @@ def _of(found: Mapping[str, Any], model: str | None, what: str) -> Any:
         raise KeyError(f"the evaluation has no {what}")
     if model is None and len(found) > 1:
         raise KeyError(f"there are {what} of several models, name one of {', '.join(found)}")
+    if model is not None and model not in found:
+        raise KeyError(f"there are no {what} of `{model}`: there are {', '.join(found)}")
     return found[model if model is not None else next(iter(found))]
 
 

@@ -61,7 +61,8 @@ def must_have(stage: ir.Stage) -> None:
     if missing := [name for name in needs if find_spec(name) is None]:
         what = f'"mfc[{form.name}]"' if form.target.startswith("mfc.") else " ".join(missing)
         raise RunError(
-            "R0606", f"`{form.name}` of the export `{stage.name}` needs {', '.join(missing)}, which is not installed",
+            "R0606", f"`{form.name}` of the export `{stage.name}` needs {' and '.join(missing)}, "
+            f"which {'is' if len(missing) == 1 else 'are'} not installed",
             help=f"pip install {what}",
         )  # fmt: skip
 

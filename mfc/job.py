@@ -53,7 +53,7 @@ class ByName(dict[str, R]):
     def __missing__(self, name: str) -> R:
         if (known := self.named(name)) in self:
             return self[known]
-        raise KeyError(name)
+        raise KeyError(f"there is no `{name}`: there are {', '.join(self) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Job:
         """Runs every stage that is not up to date.
 
         Args:
-            targets: names of declarations, with what they need; all that can be run if there are none.
+            targets: the name of a declaration, or several, with what they need; all that can be run if there are
+                none.
             device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
             workers: processes that load items; as the spec says by default.
             store: the folder that results are kept in.
@@ -329,6 +330,7 @@ class Job:
         store: Folder | None,
         say: Callable[[str], None] = lambda line: None,
     ) -> Driver:
+        targets = [targets] if isinstance(targets, str) else targets
         if self.spec.errors_for(targets):
             raise SpecError(self.spec.diagnostics)
         known = self.spec.compiled.names()

@@ -5,6 +5,7 @@ Nothing grows with their number: images are decoded by threads that are a little
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -39,6 +40,11 @@ from mfc.stages import Folders, processes
 if TYPE_CHECKING:
     from mfc.trained import Trained
 
+log = logging.getLogger(__name__)
+
+_noted: set[tuple[int, ...]] = set()
+"""Shapes that models were trained on for which it was said that an image has another one: once is enough."""
+
 CHUNK = 16
 """Images that a thread reads at a time."""
 
@@ -55,6 +61,8 @@ Answers: TypeAlias = Generator["Answer | RunError", None, None]
 """Answers in the order of their items; an error stands for an item that could not be predicted."""
 
 Found: TypeAlias = "Iterable[NewItem | RunError]"
+
+Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 
 
 class ImageAnswers:
@@ -110,11 +118,22 @@ class ImageAnswers:
             if isinstance(image, RunError):
                 yield image
             elif isinstance(found, Predictions):
+                self._note_size(item, image)
                 yield Answer(item, found, next(rows))
             else:
                 sizes = (" x ".join(map(str, shape[1:])) for shape in (image.shape, self.shape))
                 message = "`{}` is {} after the item transforms, and the model was trained on {}"
                 yield RunError("R0105", message.format(item.name, *sizes), notes=[str(found)])
+
+    def _note_size(self, item: NewItem, image: np.ndarray) -> None:
+        """Says once that an image has another size than all that were trained on: a model that takes any size gives an
+        answer, and it may be a wrong one. Of masks sizes often differ; item transforms bring images to a size."""
+        if self.masks or self.transforms or image.shape == self.shape or self.shape in _noted:
+            return
+        _noted.add(self.shape)
+        sizes = (" x ".join(map(str, shape[1:])) for shape in (image.shape, self.shape))
+        message = "`%s` is %s, and the model was trained on %s: the item transform `resize` brings images to one size"
+        log.warning(message, item.name, *sizes)
 
     def _predictions(self, images: Sequence[np.ndarray]) -> Predictions | str:
         """What the model says of images of one size, or why it can't take another size than it was trained on."""
@@ -203,7 +222,7 @@ class Predictor:
 
     def files(
         self,
-        paths: Iterable[str | os.PathLike[str]],
+        paths: Paths,
         *,
         images: str | None = None,
         batch_size: int | None = None,
@@ -227,16 +246,18 @@ class Predictor:
 
     # ── items ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def found(self, paths: Iterable[str | os.PathLike[str]], images: str | None = None) -> Found:
-        """The items of files, folders and tables."""
+    def found(self, paths: Paths, images: str | None = None) -> Found:
+        """The items of files, folders and tables; one path stands for itself."""
+        paths = [paths] if isinstance(paths, str | os.PathLike) else paths
         stage = self.models[0].stage
         channels = None if self.of_texts else stage.recipe["data"]["shape"][0]
         return Finder(stage.placing["data"]["source"], channels, images)(paths)
 
     def given(self, texts: Iterable[str]) -> Found:
-        """Texts by themselves as items. Raises RunError R0503 where images are predicted."""
+        """Texts by themselves as items; one text stands for itself. Raises RunError R0503 where images are
+        predicted."""
         self._must_be_of_texts()
-        return given(texts)
+        return given([texts] if isinstance(texts, str) else texts)
 
     def asked(self, things: Sequence[str], texts: bool, images: str | None = None) -> Found:
         """The items that a command line asks for: texts by themselves, or files, where `-` stands for the lines of

@@ -94,7 +94,8 @@ class Spec:
 def load(path: str | os.PathLike[str], /, **settings: Any) -> Spec:
     """Reads and checks a spec with values for its params. Nothing of the spec's own code is executed.
 
-    What is wrong in the file is no exception: see `Spec.diagnostics`. Raises OSError where it can't be read.
+    What is wrong in the file is no exception: see `Spec.diagnostics`. Raises OSError where it can't be read, or is no
+    text.
     """
     return read(path, settings)
 
@@ -117,7 +118,10 @@ def read(
     file = Path(os.path.abspath(path))
     roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]
     with open(file, "rb") as opened:
-        text = opened.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
+        content = opened.read(MAX_BYTES)
+    if b"\0" in content:
+        raise OSError(errno.EILSEQ, "it is no text", str(path))
+    text = content.decode("utf-8-sig", errors="replace")
     return _compile(file, text, {n: _plain(v) for n, v in settings.items()}, roots, {}, opening)
 
 

@@ -85,7 +85,7 @@ class Trained:
 
     def predict_files(
         self,
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         *,
         images: str | None = None,
         batch_size: int | None = None,
@@ -96,6 +96,7 @@ class Trained:
 
         Args:
             paths: of files; of folders, which are walked as the data block's source does; of tables, where it is one.
+                A path that is in no list stands for itself.
             images: the folder of the images that tables name; a table's own by default.
             batch_size: items that the model sees together; as in validation by default.
             failed: gets what is wrong with a file that can't be predicted, and the others go on; it is raised if None.
@@ -106,8 +107,8 @@ class Trained:
         return self._predictor.files(paths, images=images, batch_size=batch_size, failed=failed)
 
     def predict_texts(self, those: Iterable[str], *, batch_size: int | None = None) -> Iterator[Prediction]:
-        """What a classifier of texts says of texts, in order, while they come. Raises RunError R0503 for other
-        models."""
+        """What a classifier of texts says of texts, or of one, in order, while they come. Raises RunError R0503 for
+        other models."""
         return self._predictor.texts(those, batch_size=batch_size)
 
     @property

@@ -84,13 +84,21 @@ def unpack(path: Path, into: Path) -> dict[str, Any]:
                 with source(name) as file:
                     _copy(path, name, file, into / name, checksum)
             except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
-                raise broken(path, f"its file `{name}` can't be read: {error}") from error
+                raise broken(path, f"its file `{name}` can't be read: {reason(error)}") from error
     return manifest
 
 
 def broken(path: Path, reason: str) -> RunError:
     """The error for what can't be read as a bundle."""
     return RunError("R0601", f"`{path}` is no whole bundle: {reason}", help=_MEND)
+
+
+def reason(error: Exception) -> str:
+    """What an error says. That of a dict, which gives its key alone, says that something is missing."""
+    if not isinstance(error, KeyError):
+        return str(error)
+    said = str(error.args[0])
+    return said if " " in said else f"there is no `{said}` in it"
 
 
 def _opened(path: Path, opened: contextlib.ExitStack) -> Open:
@@ -147,7 +155,7 @@ def _manifest(path: Path, source: Open) -> dict[str, Any]:
         RecursionError,
         zipfile.BadZipFile,
     ) as error:
-        raise broken(path, f"its `{MANIFEST}` can't be read: {error}") from error
+        raise broken(path, f"its `{MANIFEST}` can't be read: {reason(error)}") from error
     for name in files:
         if not _inside(name):
             raise broken(path, f"it names a file outside of itself, `{name}`")

@@ -19,6 +19,9 @@ from mfc.runtime.training.metrics import metric_names, metric_value
 from mfc.runtime.training.predict import Predictions, activated, decoded, outputs_of
 from mfc.runtime.training.tables import Table
 
+PARTS = ("train", "valid", "all")
+"""The parts of its own data that a trained model can be asked about."""
+
 
 class Measured(NamedTuple):
     """What metrics say, by their names: of most a number, of some a table."""
@@ -198,7 +201,10 @@ def picturing(dls: Any) -> Callable[[Sequence[TopLoss]], np.ndarray] | None:
 
 
 def loader(learner: Learner, part: str) -> Any:
-    """The batches of a part in evaluation form."""
+    """The batches of a part in evaluation form. Raises RunError R0218 for what is no part."""
+    if part not in PARTS:
+        message = f"`{part}` is no part of what a model was trained on: these are {', '.join(PARTS)}"
+        raise RunError("R0218", message, help="about other items a spec asks with `evaluate`")
     return learner.dls.valid if part == "valid" else learner.dls.evaluation(part)
 
 

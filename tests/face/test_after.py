@@ -82,6 +82,7 @@ evaluate turned {
     metrics     = [accuracy()]
     predictions = csv("out.csv")
 }
+evaluate beside  { model = [fit(1), tta(fit(2), n = 1)]  metrics = [accuracy()] }
 evaluate tries   { model = tta(fit(1), n = 3)  metrics = [accuracy()]  predictions = csv("out.csv") }
 evaluate unknown { model = fit()  data = bare.all  predictions = csv("out.csv", label = "digit") }
 """
@@ -170,6 +171,12 @@ def test_several_models(run: mfc.Run) -> None:
     assert list(found.each) == names and found.result == {}
     with pytest.raises(KeyError, match="of several models, name one of"):
         found.confusion_matrix()
+    with pytest.raises(KeyError, match=r"there are no top losses of `nix`: there are fit\(seed=1\)"):
+        found.top_losses("nix")
+    with pytest.raises(KeyError, match="there is no `nix`: there are one, many"):
+        run.evaluations["nix"]
+    with pytest.raises(mfc.RunError, match=r"R0218.*`test` is no part .*: these are train, valid, all"):
+        run["fit(1)"].confusion_matrix("test")
     for seed in (1, 2):
         expected = run[f"fit({seed})"]
         assert found.confusion_matrix(names[seed - 1]) == expected.confusion_matrix()
@@ -280,9 +287,12 @@ def test_what_is_printed(run: mfc.Run, folder: Path, capsys: pytest.CaptureFixtu
     assert "  confusion_matrix, a row a true class, a column a predicted one:\n" in shown
     assert "       0  1  2  3  4  5  6  7  8  9\n" in shown
     first = found.confusion_matrix().most_confused()[0]
-    assert f"    confused most: {first.true} as {first.predicted} {first.count}, " in shown
+    assert f"    confused most: {first.true} as {first.predicted}: {first.count}, " in shown
     assert "  greatest losses:\n     loss  prediction  probability  label\n" in shown
     assert all(row.path in shown for row in found.top_losses())
+    assert main(["run", str(folder / "spec.mfs"), "--target", "beside"]) == 0
+    alone = ", ".join(f"{of['accuracy']:.4g}" for of in run.evaluations["beside"].each.values())
+    assert f" over 2 models; accuracy of each {alone}\n" in capsys.readouterr().out
     assert "  predictions in out.csv\n" in shown
     assert main(["run", str(folder / "spec.mfs"), "--target", "many", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)["evaluated"]["many"]

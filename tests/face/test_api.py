@@ -206,5 +206,7 @@ def test_predict_prepares_a_file_as_in_training(folder: Path) -> None:
     assert prediction.label == dls.vocab[int(expected.argmax())]
     with pytest.raises(mfc.RunError, match="there is no such file"):
         run["fit"].predict(path.with_name("missing.png"))
+    with pytest.raises(mfc.RunError, match="the spec declares no `nix`"):
+        mfc.compile(folder / "spec.mfs").status("nix")
     with pytest.raises(KeyError, match="nothing was trained under the name nix: there are fit"):
         run["nix"]

@@ -138,6 +138,15 @@ def test_settings(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]
     golden(OUTPUTS / "settings.out", capsys.readouterr().out)
 
 
+def test_what_is_no_text(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("image.mfs").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    Path("wide.mfs").write_text(SPEC, encoding="utf-16")
+    for name in ("image.mfs", "wide.mfs"):
+        for command in ("check", "run"):
+            assert main([command, name]) == 2
+            assert capsys.readouterr() == ("", f"error: can't read {name}: it is no text\n")
+
+
 def test_nan_loss(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     lr = "combine([0.5, 0.5], [const(1e-3), const(1e38)])"
     change("epochs  = 2", f"optimizer = sgd()\n    schedule = param_scheduler(lr = {lr})\n    epochs = 2")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import mfc
+from mfc.bundle import is_bundle
 from mfc.cli import main
 from mfc.dsl import ir
 from mfc.runtime.export.archive import write_archive
@@ -372,7 +373,13 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
     refused(tmp_path, "R0601", "manifest.json")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a.txt", "hello")
-    refused(tmp_path / "other.zip", "R0601", "manifest.json")
+    refused(tmp_path / "other.zip", "R0601", "can't be read: There is no item named 'manifest.json'")
+
+
+def test_a_bundle_is_known_whatever_its_name_is(run: mfc.Run, tmp_path: Path) -> None:
+    assert is_bundle(str(shutil.copy(run.exports["kind_file"].files[0], tmp_path / "kind")))
+    (tmp_path / "text").write_text("hello")
+    assert not any(is_bundle(str(path)) for path in (tmp_path / "text", tmp_path / "none", tmp_path))
 
 
 def rewritten(

@@ -316,6 +316,9 @@ def test_missing_packages_are_told_before_anything_runs(
         '  = help: pip install "mfc[onnx]"'
     )
     assert not (folder / "fresh").exists()
+    monkeypatch.setattr(exports, "find_spec", lambda name: None)
+    with pytest.raises(mfc.RunError, match="needs onnx and onnxscript, which are not installed"):
+        job.run(["kind_onnx"])
 
 
 @pytest.mark.parametrize(

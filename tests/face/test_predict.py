@@ -133,6 +133,31 @@ def test_files_are_predicted_as_validation_items_bit_for_bit(run: mfc.Run, tmp_p
         )
 
 
+def test_one_path_and_one_text_stand_for_themselves(run: mfc.Run, tmp_path: Path) -> None:
+    path = written(tmp_path / "new", run[FIT])[0]
+    for one in (path, Path(path)):
+        assert list(run[FIT].predict_files(one)) == list(run[FIT].predict_files([path]))
+    text = "Of Man's first disobedience"
+    assert list(run[FORWARDS].predict_texts(text)) == list(run[FORWARDS].predict_texts([text]))
+
+
+def test_images_of_another_size_are_noted_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfc.predicting._noted", set())
+    any_size = SPEC.replace("    flatten()\n", "    adaptive_avg_pool()\n    flatten()\n")
+    (tmp_path / "any.mfs").write_text(any_size)
+    assert main(["run", str(tmp_path / "any.mfs"), "--target", FIT]) == 0
+    for name, size in (("a", 8), ("b", 28), ("c", 30)):
+        Image.new("L", (size, size)).save(tmp_path / f"{name}.png")
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "any.mfs"), FIT, str(tmp_path)]) == 0
+    assert capsys.readouterr().err == (
+        f"note: `{tmp_path}/b.png` is 28 x 28, and the model was trained on 8 x 8: "
+        "the item transform `resize` brings images to one size\n"
+    )
+
+
 def test_texts_are_predicted_as_files_are(run: mfc.Run, tmp_path: Path) -> None:
     paths = written(tmp_path / "new", run[FORWARDS])
     texts = [Path(path).read_text() for path in paths]
