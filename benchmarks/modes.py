@@ -34,11 +34,11 @@ import torch
 import torch.nn.functional as F
 
 import mfc
+from mfc.runtime.bfloat16 import cpu_has_bf16
 from mfc.runtime.build import build
 from mfc.runtime.models import parameter_groups
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
-from mfc.runtime.training.device import cpu_has_bf16
 from mfc.runtime.training.learner import Learner, Phase
 from mfc.runtime.training.memory import freed_memory_kept
 

@@ -305,11 +305,16 @@ def stat(component: Any = None, *, keeps: tuple[str, ...] = (), reads: tuple[str
 @overload
 def stepper(component: T) -> T: ...
 @overload
-def stepper(*, reads: tuple[str, ...] = (), changes_grad: bool = False) -> Callable[[T], T]: ...
-def stepper(component: Any = None, *, reads: tuple[str, ...] = (), changes_grad: bool = False) -> Any:
+def stepper(
+    *, reads: tuple[str, ...] = (), changes_grad: bool = False, whole: bool = False
+) -> Callable[[T], T]: ...
+def stepper(
+    component: Any = None, *, reads: tuple[str, ...] = (), changes_grad: bool = False, whole: bool = False
+) -> Any:
     """One part of an optimizer's update: a `Part` (`mfc.runtime.optim.parts`). `reads` are the names that stats must
-    keep for it. One that `changes_grad` acts before the stats, which see the gradient as it leaves it."""
-    mark = _marks("stepper", reads=reads, changes_grad=changes_grad)
+    keep for it. One that `changes_grad` acts before the stats, which see the gradient as it leaves it. One that needs
+    parameters `whole` is given none in stretches."""
+    mark = _marks("stepper", reads=reads, changes_grad=changes_grad, whole=whole)
     return mark if component is None else mark(component)
 
 

@@ -21,6 +21,7 @@ from mfc.runtime.layers.activation import GeneralRelu
 from mfc.runtime.layers.conv import Conv2d
 from mfc.runtime.layers.norm import batchnorm, running_batchnorm
 from mfc.runtime.layers.scalar import bias, scale
+from mfc.runtime.optim.buckets import is_matrix
 from mfc.runtime.streams import Stream
 
 Slots = dict[str, torch.Tensor]
@@ -122,6 +123,14 @@ def named_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters of each group, first layers first: what `freeze_to` counts and `spread` spreads over."""
     return list(named_groups(model).values())
+
+
+def ends(model: nn.Module) -> list[nn.Parameter]:
+    """The weights with which a model begins and ends: its embeddings', and the last one that is a matrix."""
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)]
+    embeddings = [parameter for table in tables for parameter in table.parameters()]
+    weights = [p for _, p in model.named_parameters(remove_duplicate=False) if is_matrix(p)]
+    return [*embeddings, *weights[-1:]]
 
 
 def load_pretrained(model: nn.Module, say: Callable[[str], None] = lambda line: None) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 
 import torch
 from torch import nn
+
+from mfc.runtime.optim.parts import Lying
 
 Strides = tuple[int, ...]
 
@@ -22,16 +25,20 @@ class Bucket:
     Attributes:
         group: index of the group.
         apart: whether they are of biases and norm layers, for which other hyperparameters hold than for the group.
+        rest: whether they are among the rest, which an optimizer of matrices steps in another way.
         indices: place of each parameter in its group.
         dense: whether each parameter fills a stretch of memory of its own without gaps, in any order.
         steps: number of updates of each parameter, where they are counted.
         state: flat tensors by name; empty until the first update.
     """
 
-    def __init__(self, group: int, apart: bool, members: Iterable[tuple[int, nn.Parameter]]) -> None:
+    def __init__(
+        self, group: int, apart: bool, rest: bool, members: Iterable[tuple[int, nn.Parameter]]
+    ) -> None:
         ordered = sorted(members, key=lambda member: -member[1].numel())
         self.group = group
         self.apart = apart
+        self.rest = rest
         self.indices = [index for index, _ in ordered]
         self.params = [parameter for _, parameter in ordered]
         self.device, self.dtype = self.params[0].device, self.params[0].dtype
@@ -117,6 +124,18 @@ def is_dense(tensor: torch.Tensor) -> bool:
 def layout(tensor: torch.Tensor) -> Strides:
     """The strides of a flat copy: the tensor's own if it is dense, else those of row-major order."""
     return tensor.stride() if is_dense(tensor) else torch.empty(tensor.shape, device="meta").stride()
+
+
+def lying(shape: Sequence[int], strides: Strides) -> Lying:
+    """How the rows of a dense tensor lie in memory."""
+    rows = shape[0] if shape else 1
+    inner = strides[0] if rows > 1 else 1
+    return prod(shape) // max(rows * inner, 1), rows, inner
+
+
+def is_matrix(tensor: torch.Tensor) -> bool:
+    """Whether it is a matrix of several rows and columns when all dimensions but the first are taken as one."""
+    return tensor.ndim > 1 and 1 < tensor.shape[0] < tensor.numel()
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:

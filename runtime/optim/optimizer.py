@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from mfc.runtime.errors import RunError
-from mfc.runtime.optim.buckets import Bucket, is_dense
-from mfc.runtime.optim.lowering import has_kernel, lower
+from mfc.runtime.optim.buckets import Bucket, is_dense, is_matrix
+from mfc.runtime.optim.lowering import has_kernel
 from mfc.runtime.optim.parts import Part, Scratch
+from mfc.runtime.optim.rules import Rule
 from mfc.runtime.optim.schedules import Spread, rate_for
-from mfc.runtime.optim.units import Task, passes, plan, run
+from mfc.runtime.optim.units import Task, plan, run
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Composition:
         lr: learning rate, one for all groups or spread over them.
         wd_bn_bias: whether `wd` holds for biases and norm layers too, that is for parameters of one dimension.
         lr_bn_bias: their rate as a multiple of `lr`.
+        rest: if any, the parts for all parameters but the matrices between a model's ends; `parts` are for those alone.
+        lr_rest: the rate of the rest as a multiple of `lr`; a hyperparameter too.
 
     Raises:
         RunError: R0222 where a part reads what no part before it keeps, R0225 where two parts keep one state, give
@@ -36,35 +39,28 @@ class Composition:
     lr: float | Spread = 1e-3
     wd_bn_bias: bool = True
     lr_bn_bias: float = 1.0
+    rest: Sequence[Part] = ()
+    lr_rest: float = 1.0
     hypers: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        kept: dict[str, str] = {}
-        hypers: dict[str, tuple[float, str]] = {}
-        for part in self.parts:
-            own = type(part).__name__
-            if not isinstance(part, Part):
-                message = f"`{own}` is no part of an optimizer"
-                raise RunError("R0225", message, help="let its class extend `mfc.runtime.optim.parts.Part`")
-            if missing := [name for name in part.reads if name not in kept]:
-                message = f"`{own}` reads `{missing[0]}`, which no stat before it keeps"
-                raise RunError("R0222", message, help="add the stat, before the stepper")
-            if twice := [name for name in part.keeps if name in kept]:
-                message = f"`{kept[twice[0]]}` and `{own}` both keep `{twice[0]}`"
-                raise RunError("R0225", message, help="leave one of them out")
-            for name, value in part.hypers.items():
-                before, other = hypers.setdefault(name, (value, own))
-                if before != value:
-                    message = f"`{name}` is {before} for `{other}` and {value} for `{own}`"
-                    raise RunError("R0225", message, help="a hyperparameter has one value for all parts")
-            kept.update(dict.fromkeys(part.keeps, own))
+        hypers: dict[str, tuple[float, str]] = {"lr_rest": (self.lr_rest, "")} if self.rest else {}
+        for parts in (self.parts, self.rest):
+            _check_parts(parts, hypers)
         object.__setattr__(self, "hypers", {name: value for name, (value, _) in hypers.items()})
 
-    def create(self, groups: Sequence[Mapping[str, Any]], *, lowered: bool = True) -> Optimizer:
+    def create(
+        self,
+        groups: Sequence[Mapping[str, Any]],
+        *,
+        ends: Iterable[nn.Parameter] = (),
+        lowered: bool = True,
+    ) -> Optimizer:
         """The optimizer of these groups of parameters, the model's first layers first.
 
         Args:
             groups: for each its `params` and, under their names, hyperparameters of its own.
+            ends: the parameters with which the model begins and ends; they are among the rest.
             lowered: take torch's fused kernel where the composition has one.
 
         Raises:
@@ -80,15 +76,7 @@ class Composition:
             known.update(own)
             known["lr"] = rate_for(known["lr"], index, len(groups))
             hypers.append(known)
-        params = [list(group["params"]) for group in groups]
-        return Optimizer(
-            params,
-            self.parts,
-            hypers,
-            wd_bn_bias=self.wd_bn_bias,
-            lr_bn_bias=self.lr_bn_bias,
-            lowered=lowered,
-        )
+        return Optimizer(self, [group["params"] for group in groups], hypers, ends, lowered)
 
 
 class Optimizer:
@@ -107,22 +95,18 @@ class Optimizer:
 
     def __init__(
         self,
+        composition: Composition,
         groups: Iterable[Iterable[nn.Parameter]],
-        parts: Sequence[Part],
         hypers: Iterable[Mapping[str, float]],
-        *,
-        wd_bn_bias: bool,
-        lr_bn_bias: float,
+        ends: Iterable[nn.Parameter],
         lowered: bool,
     ) -> None:
+        self.composition = composition
         self.groups = _distinct(groups)
-        self.parts = tuple(parts)
         self.hypers = [dict(hyper) for hyper in hypers]
-        self.wd_bn_bias, self.lr_bn_bias = wd_bn_bias, lr_bn_bias
-        self._kernel = lower(self.parts) if lowered else None
-        kept = [name for part in self.parts for name in part.keeps]
-        self._keeps, self._counts = tuple(name for name in kept if name != "step"), "step" in kept
-        self._passes = passes(self.parts)
+        self._ends = {id(parameter) for parameter in ends}
+        self._rule = Rule(composition.parts, lowered=lowered)
+        self._rest_rule = Rule(composition.rest, lowered=lowered)
         self._buckets: list[Bucket] = []
         self._plans: dict[Bucket, tuple[list[int], list[Task]]] = {}
         self._scratches: dict[tuple[torch.device, torch.dtype], list[Scratch]] = {}
@@ -131,8 +115,9 @@ class Optimizer:
 
     @property
     def lowered(self) -> bool:
-        """Whether torch's fused kernel makes the update, where it takes the parameters' device and type."""
-        return self._kernel is not None
+        """Whether torch's fused kernel makes the update, where it takes the parameters' device and type; that of the
+        rest is another matter."""
+        return self._rule.kernel is not None
 
     @torch.no_grad()
     def step(self) -> None:
@@ -142,20 +127,21 @@ class Optimizer:
             live, gradients = bucket.gradients()
             if not live:
                 continue
-            hyper = self._hyper(bucket)
-            bucket.allocate(self._keeps)
-            if self._counts:
+            hyper, rule = self._hyper(bucket), self._rule_of(bucket.rest)
+            bucket.allocate(rule.keeps)
+            if rule.counts:
                 bucket.count(live)
-            if self._kernel is not None and has_kernel(bucket) and self._kernel.takes(hyper):
+            if rule.kernel is not None and has_kernel(bucket) and rule.kernel.takes(hyper):
                 params, views, steps = bucket.params, bucket.views, bucket.steps
                 if len(live) < len(params):
                     params, steps = [params[i] for i in live], [steps[i] for i in live]
                     views = {name: [own[i] for i in live] for name, own in views.items()}
-                self._kernel(params, gradients, views, steps, hyper)
+                rule.kernel(params, gradients, views, steps, hyper)
             else:
                 scratches = self._scratches.setdefault((bucket.device, bucket.dtype), [])
                 by_index = dict(zip(live, gradients))
-                run(self._tasks(bucket, live), bucket, self._passes, hyper, by_index, scratches)
+                tasks = self._tasks(bucket, live, rule)
+                run(tasks, bucket, rule.passes, hyper, by_index, scratches)
 
     def zero_grad(self) -> None:
         """Takes all gradients away, so that a parameter that the next loss doesn't reach is left out."""
@@ -168,7 +154,7 @@ class Optimizer:
         """Takes copies of parameters that the state holds anew: the parameters may have been changed from outside."""
         self._follow()
         for bucket in self._buckets:
-            for name in (name for part in self.parts for name in part.copies):
+            for name in self._rule_of(bucket.rest).copies:
                 for kept, parameter in zip(bucket.views.get(name, ()), bucket.params):
                     kept.copy_(parameter)
 
@@ -205,21 +191,30 @@ class Optimizer:
 
     def _apart(self, parameter: nn.Parameter) -> bool:
         """Whether it is of a bias or norm layer, and these have hyperparameters of their own."""
-        return parameter.ndim <= 1 and (not self.wd_bn_bias or self.lr_bn_bias != 1)
+        return parameter.ndim <= 1 and (not self.composition.wd_bn_bias or self.composition.lr_bn_bias != 1)
+
+    def _is_rest(self, parameter: nn.Parameter) -> bool:
+        """Whether it is stepped as the rest, in an optimizer of matrices."""
+        return bool(self.composition.rest) and (id(parameter) in self._ends or not is_matrix(parameter))
+
+    def _rule_of(self, rest: bool) -> Rule:
+        return self._rest_rule if rest else self._rule
 
     def _hyper(self, bucket: Bucket) -> dict[str, float]:
         """The hyperparameters that hold for a bucket now."""
         hyper = self.hypers[bucket.group]
+        if bucket.rest:
+            hyper = {**hyper, "lr": hyper["lr"] * hyper["lr_rest"]}
         if not bucket.apart:
             return hyper
-        wd = hyper.get("wd", 0.0) if self.wd_bn_bias else 0.0
-        return {**hyper, "lr": hyper["lr"] * self.lr_bn_bias, "wd": wd}
+        wd = hyper.get("wd", 0.0) if self.composition.wd_bn_bias else 0.0
+        return {**hyper, "lr": hyper["lr"] * self.composition.lr_bn_bias, "wd": wd}
 
-    def _tasks(self, bucket: Bucket, live: list[int]) -> list[Task]:
+    def _tasks(self, bucket: Bucket, live: list[int], rule: Rule) -> list[Task]:
         """The tasks of a composed update, planned anew only where other parameters have a gradient."""
         planned, tasks = self._plans.get(bucket, ([], []))
         if planned != live:
-            tasks = plan(bucket, live, measured=len(self._passes) > 1)
+            tasks = plan(bucket, live, measured=len(rule.passes) > 1, whole=rule.whole)
             self._plans[bucket] = live, tasks
         return tasks
 
@@ -242,12 +237,13 @@ class Optimizer:
         members: dict[tuple[Any, ...], list[tuple[int, nn.Parameter]]] = {}
         for group, params in enumerate(self.groups):
             for index, parameter in enumerate(params):
-                if parameter.requires_grad or any(
-                    f"{group}.{index}.{name}" in tensors for name in self._keeps
-                ):
+                rest = self._is_rest(parameter)
+                keeps = self._rule_of(rest).keeps
+                if parameter.requires_grad or any(f"{group}.{index}.{name}" in tensors for name in keeps):
                     key = (
                         group,
                         self._apart(parameter),
+                        rest,
                         parameter.device,
                         parameter.dtype,
                         is_dense(parameter),
@@ -255,14 +251,15 @@ class Optimizer:
                     members.setdefault(key, []).append((index, parameter))
                 else:
                     self._left_out.append(parameter)
-        self._buckets = [Bucket(group, apart, found) for (group, apart, *_), found in members.items()]
+        self._buckets = [Bucket(key[0], key[1], key[2], found) for key, found in members.items()]
         for bucket in self._buckets:
+            keeps = self._rule_of(bucket.rest).keeps
             bucket.steps = [steps[bucket.group][index] for index in bucket.indices]
             for place, index in enumerate(bucket.indices):
-                for name in self._keeps:
+                for name in keeps:
                     tensor = tensors.get(f"{bucket.group}.{index}.{name}")
                     if tensor is not None:
-                        bucket.allocate(self._keeps)
+                        bucket.allocate(keeps)
                         bucket.views[name][place].copy_(tensor)
 
     def _views(self) -> dict[str, torch.Tensor]:
@@ -292,15 +289,38 @@ class Optimizer:
         else:
             for key, tensor in state["tensors"].items():
                 group, index, name = key.split(".", 2)
-                shape = self.groups[int(group)][int(index)].shape
-                if name not in self._keeps:
-                    problem = f"it keeps `{name}`, this optimizer {_listed(self._keeps)}"
-                elif tensor.shape != shape:
-                    where = f"parameter {index} of group {group}"
-                    problem = f"{where} has shape {list(shape)}, not {list(tensor.shape)}"
+                parameter, where = self.groups[int(group)][int(index)], f"parameter {index} of group {group}"
+                keeps = self._rule_of(self._is_rest(parameter)).keeps
+                if name not in keeps:
+                    of = f" of {where}" if self.composition.rest else ""
+                    problem = f"it keeps `{name}`{of}, this optimizer {_listed(keeps)}"
+                elif tensor.shape != parameter.shape:
+                    problem = f"{where} has shape {list(parameter.shape)}, not {list(tensor.shape)}"
         if problem is not None:
             help = "delete the run's folder to start anew"
             raise RunError("R0223", f"the saved state of the optimizer does not fit: {problem}", help=help)
+
+
+def _check_parts(parts: Sequence[Part], hypers: dict[str, tuple[float, str]]) -> None:
+    """Raises R0222 and R0225 where parts don't go together; adds their hyperparameters, with who has them."""
+    kept: dict[str, str] = {}
+    for part in parts:
+        own = type(part).__name__
+        if not isinstance(part, Part):
+            message = f"`{own}` is no part of an optimizer"
+            raise RunError("R0225", message, help="let its class extend `mfc.runtime.optim.parts.Part`")
+        if missing := [name for name in part.reads if name not in kept]:
+            message = f"`{own}` reads `{missing[0]}`, which no stat before it keeps"
+            raise RunError("R0222", message, help="add the stat, before the stepper")
+        if twice := [name for name in part.keeps if name in kept]:
+            message = f"`{kept[twice[0]]}` and `{own}` both keep `{twice[0]}`"
+            raise RunError("R0225", message, help="leave one of them out")
+        for name, value in part.hypers.items():
+            before, other = hypers.setdefault(name, (value, own))
+            if before != value:
+                message = f"`{name}` is {before} for `{other}` and {value} for `{own}`"
+                raise RunError("R0225", message, help="a hyperparameter has one value for all parts")
+        kept.update(dict.fromkeys(part.keeps, own))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ torch's fused kernels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mfc.runtime.component import Optimizer, Range, Rate, Stat, Stepper, optimizer
 from mfc.runtime.optim.optimizer import Composition
@@ -25,6 +26,7 @@ from mfc.runtime.optim.steppers import (
     larc_step,
     lookahead_step,
     momentum_step,
+    muon_step,
     radam_step,
     rms_prop_step,
     sgd_step,
@@ -179,6 +181,31 @@ def larc(
     return Composition(parts, lr, wd_bn_bias)
 
 
+@optimizer
+def muon(
+    lr: Annotated[float, Range(above=0)] | Rate = 1e-3,
+    mom: Annotated[float, Range(0, below=1)] = 0.95,
+    wd: Annotated[float, Range(0)] = 0.1,
+    nesterov: bool = True,
+    ns_steps: Annotated[int, Range(1, 100)] = 5,
+    adjust: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
+    sqr_mom: Annotated[float, Range(0, below=1)] = 0.95,
+    eps: Annotated[float, Range(0)] = 1e-8,
+    lr_rest: Annotated[float, Range(above=0)] = 1.0,
+    wd_bn_bias: bool = False,
+) -> Composition:
+    """Muon for the weights of hidden layers, which makes their steps orthogonal, and AdamW for the rest.
+
+    The rest are biases, norm layers, embeddings and the last layer's weight. The rate of both is `lr`, as large as
+    AdamW's; with `adjust = "original"` hidden layers want a larger one, and the rest's is `lr_rest` times as large.
+    `mom` and `wd` are those of both, `sqr_mom` and `eps` of the rest. K. Jordan, "Muon: An optimizer for hidden layers
+    in neural networks" (2024); J. Liu et al., "Muon is Scalable for LLM Training" (2025).
+    """
+    parts = [weight_decay(wd), average_grad(mom, dampening=True), muon_step(nesterov, ns_steps, adjust)]
+    rest = [weight_decay(wd), *_adam(mom, sqr_mom, eps)]
+    return Composition(parts, lr, wd_bn_bias, rest=rest, lr_rest=lr_rest)
+
+
 @optimizer(keeps=("slow",))
 def lookahead(
     optimizer: Optimizer, k: Annotated[int, Range(1)] = 6, alpha: Annotated[float, Range(0, 1)] = 0.5
@@ -188,9 +215,12 @@ def lookahead(
     M. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back" (2019), as in fastai.
     """
     inner: Composition = optimizer
-    parts = [part for part in inner.parts if not isinstance(part, step_count)]
-    parts = [step_count(), slow_weights(), *parts, lookahead_step(k, alpha)]
-    return replace(inner, parts=parts)
+
+    def around(parts: Sequence[Part]) -> list[Part]:
+        others = [part for part in parts if not isinstance(part, step_count)]
+        return [step_count(), slow_weights(), *others, lookahead_step(k, alpha)]
+
+    return replace(inner, parts=around(inner.parts), rest=around(inner.rest) if inner.rest else ())
 
 
 @optimizer

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
 from mfc.runtime.kernels import norms
+
+Lying: TypeAlias = tuple[int, int, int]
+"""How the first dimension of a parameter, the rows, lies in memory among the others: `outer rows inner`."""
 
 
 class Part:
@@ -44,6 +48,11 @@ class Part:
     def changes_grad(self) -> bool:
         """Whether it puts another gradient in the place of the piece's."""
         return bool(self.__mfc_facts__.get("changes_grad", False))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs parameters whole: then no piece is a stretch of one, and all give their `matrices`."""
+        return bool(self.__mfc_facts__.get("whole", False))
 
     @property
     def measures(self) -> bool:
@@ -111,9 +120,14 @@ class Piece:
     sqr_weight: float = 1.0
 
     def __init__(
-        self, p: torch.Tensor, state: Mapping[str, torch.Tensor], sizes: list[int] | None = None
+        self,
+        p: torch.Tensor,
+        state: Mapping[str, torch.Tensor],
+        shapes: Sequence[Lying],
+        sizes: list[int] | None = None,
     ) -> None:
         self.p = p
+        self.shapes = shapes
         self.sizes = sizes
         self._counts = None if sizes is None else torch.tensor(sizes, device=p.device)
         self.__dict__.update(state)
@@ -132,6 +146,15 @@ class Piece:
     def scratch(self, name: str) -> torch.Tensor:
         """Memory of the piece's size for an intermediate result; parts that use one name share it."""
         return self._scratch.take(name, *self._place)
+
+    def matrices(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """A tensor of the piece's size, which holds whole parameters, as a matrix of each: `rows outer inner`, views.
+
+        A row is what belongs to one output of a layer: the weight of a convolution is `out (in kh kw)`, a parameter of
+        one dimension has one column. The columns `outer inner` are in the order in which they lie in memory.
+        """
+        each = tensor.split([prod(shape) for shape in self.shapes])
+        return [part.view(shape).transpose(0, 1) for part, shape in zip(each, self.shapes)]
 
     def own_norms(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The norms of tensors of the piece's size, of what lies in this piece: in single precision at least, one

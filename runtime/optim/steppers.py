@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch.nn import functional as F
 
 from mfc.runtime.component import Range, stepper
+from mfc.runtime.optim.orthogonal import orthogonalised
 from mfc.runtime.optim.parts import Part, Piece
 
 
@@ -208,6 +209,43 @@ class larc_step(Part):
             trust = trust.clamp_(max=1)
         trust = torch.where((p_norm > 0) & (grad_norm > 0), trust, 1)
         piece.p.addcmul_(averaged(piece), trust.to(piece.p.dtype), value=-hyper["lr"])
+
+
+@stepper(reads=("grad_avg",), whole=True)
+class muon_step(Part):
+    """Steps against the averaged gradient, made orthogonal: as far in each direction in which that goes at all.
+
+    Each parameter is a matrix with a row for each output: a convolution's weight `out (in kh kw)`, one of one dimension
+    a column. `U S V'` becomes `U V'`, about, by `ns_steps` Newton-Schulz iterations: in bfloat16 where the device
+    computes in it by itself, else in float32, as are small matrices on a CPU. With `nesterov` it is
+    `grad + mom * grad_avg` that is made orthogonal. The rate is multiplied by `0.2 * sqrt(max(rows, columns))`, which
+    makes the step about as large as Adam's (J. Liu et al., "Muon is Scalable for LLM Training", 2025); where `adjust`
+    is `"original"`, by `sqrt(max(1, rows / columns))`. Reads `average_grad()`. K. Jordan, "Muon: An optimizer for
+    hidden layers in neural networks" (2024).
+    """
+
+    def __init__(
+        self,
+        nesterov: bool = True,
+        ns_steps: Annotated[int, Range(1, 100)] = 5,
+        adjust: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
+    ) -> None:
+        self.nesterov, self.ns_steps, self.adjust = nesterov, ns_steps, adjust
+
+    def __call__(self, piece: Piece, hyper: Mapping[str, float]) -> None:
+        direction = piece.grad_avg
+        if self.nesterov:
+            direction = torch.mul(direction, hyper["mom"], out=piece.scratch("muon_step"))
+            direction.add_(piece.grad, alpha=piece.grad_weight)
+        for p, own in zip(piece.matrices(piece.p), piece.matrices(direction)):
+            if p.numel():
+                step = orthogonalised(own.flatten(1), self.ns_steps)
+                p.add_(step.reshape(p.shape), alpha=-hyper["lr"] * self._factor(*step.shape))
+
+    def _factor(self, rows: int, columns: int) -> float:
+        if self.adjust == "original":
+            return math.sqrt(max(1, rows / columns))
+        return 0.2 * math.sqrt(max(rows, columns))
 
 
 @stepper(reads=("slow", "step"))

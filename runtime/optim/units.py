@@ -20,7 +20,7 @@ from typing import TypeAlias
 import torch
 
 from mfc.runtime.kernels import copy_all
-from mfc.runtime.optim.buckets import Bucket, flat
+from mfc.runtime.optim.buckets import Bucket, flat, lying
 from mfc.runtime.optim.parts import Part, Piece, Scratch
 from mfc.runtime.optim.workers import in_threads
 
@@ -52,7 +52,8 @@ class Stretch:
         self.index, self.start, self.stop = index, start, stop
         offset = bucket.offsets[index]
         state = {name: whole[offset + start : offset + stop] for name, whole in bucket.state.items()}
-        self.piece = Piece(flat(bucket.params[index])[start:stop], state)
+        shape = lying(bucket.params[index].shape, bucket.strides[index])
+        self.piece = Piece(flat(bucket.params[index])[start:stop], state, [shape])
 
     def begin(self, gradients: Gradients) -> None:
         """Makes the piece ready for an update."""
@@ -82,7 +83,8 @@ class Staged:
             for whole in (staged, self.gradient)
         )
         state = {name: whole[start:stop] for name, whole in bucket.state.items()}
-        self.piece = Piece(staged, state, [parameter.numel() for parameter in self.params])
+        shapes = [lying(bucket.params[index].shape, bucket.strides[index]) for index in indices]
+        self.piece = Piece(staged, state, shapes, [parameter.numel() for parameter in self.params])
 
     def begin(self, gradients: Gradients) -> None:
         """Copies the parameters and their gradients in."""
@@ -117,11 +119,12 @@ class Task:
             unit.piece.take_norms(norms)
 
 
-def plan(bucket: Bucket, live: Sequence[int], measured: bool = False) -> list[Task]:
+def plan(bucket: Bucket, live: Sequence[int], measured: bool = False, whole: bool = False) -> list[Task]:
     """Tasks that update the parameters at the indices `live`, ascending; each unit has one number of updates.
 
     Args:
         measured: whether a part measures whole parameters; their stretches are one task then.
+        whole: whether a part needs whole parameters; they are not cut into stretches then.
     """
     chunk = chunk_size(bucket.device)
     runs: list[range] = []
@@ -135,7 +138,7 @@ def plan(bucket: Bucket, live: Sequence[int], measured: bool = False) -> list[Ta
     for run in runs:
         if bucket.dense and len(run) == 1:
             numel = bucket.params[run.start].numel()
-            count = max(round(numel / chunk), 1)
+            count = 1 if whole else max(round(numel / chunk), 1)
             bounds = [numel * i // count for i in range(count + 1)]
             stretches += [Stretch(bucket, run.start, *pair) for pair in pairwise(bounds)]
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mfc.runtime.bfloat16 import has_bf16
 from mfc.runtime.errors import RunError
 
 
@@ -38,8 +39,7 @@ def require_dtype(device: torch.device, dtype: torch.dtype) -> None:
     if dtype is torch.float16:
         supported, other = device.type == "cuda", "bf16"
     elif device.type == "cuda":
-        with torch.cuda.device(device):
-            supported, other = torch.cuda.is_bf16_supported(including_emulation=False), "fp16"
+        supported, other = has_bf16(device), "fp16"
     else:
         supported, other = torch.amp.is_autocast_available(device.type), ""
     if not supported:
@@ -53,10 +53,3 @@ def require_dtype(device: torch.device, dtype: torch.dtype) -> None:
 def describe_device(device: torch.device) -> str:
     """The device as a person knows it: `cpu`, or the GPU's product name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def cpu_has_bf16() -> bool:
-    """Whether the CPU computes in bfloat16 by itself; taken to be so where torch can't tell."""
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    known = tell() if tell is not None else {}
-    return known.get("architecture") != "x86_64" or known["avx512_bf16"] or known["amx_bf16"]

@@ -19,7 +19,7 @@ from torch import nn
 
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.kernels import multiply_all
-from mfc.runtime.models import failed_layer
+from mfc.runtime.models import ends, failed_layer
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.events import (
     EVENTS,
@@ -76,7 +76,7 @@ class Learner:
 
     Args:
         loss: `loss(pred, target)` -> scalar.
-        optimizer: factory with `create(groups)`.
+        optimizer: factory with `create(groups, ends=...)`, `ends` being those of `mfc.runtime.models`.
         schedule: the course of hyperparameters for phases without one of their own.
         groups: the model's parameters in groups, first layers first; one group if not given.
         folder: where callbacks keep their files.
@@ -448,7 +448,8 @@ class Learner:
         if self.optimizer is None or self.phase.freeze_to != self.freeze_to:
             self.freeze_to = self.phase.freeze_to
             freeze(self.model, self.groups, self._trainable, self.freeze_to)
-            self.optimizer = self.optimizer_factory.create([{"params": group} for group in self.groups])
+            groups = [{"params": group} for group in self.groups]
+            self.optimizer = self.optimizer_factory.create(groups, ends=ends(self.model))
             self._hypers = [dict(group) for group in self.optimizer.hypers]
         self.optimizer.zero_grad()  # what a fit that was cut short had gathered is none of this one
         if saved.get("optimizer") and saved["freeze_to"] == self.freeze_to:

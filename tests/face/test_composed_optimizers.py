@@ -54,6 +54,20 @@ def trained(folder: Path, optimizer: str) -> torch.Tensor:
     return torch.cat([tensor.flatten() for tensor in weights.values()])
 
 
+def test_muon_leaves_biases_and_the_output_to_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "spec.mfs").write_text(SPEC.format("lookahead(muon(lr_rest = 0.5), k = 3)"))
+    learner = mfc.run(tmp_path / "spec.mfs")["fit"].learner
+    (bias, output_weight, output_bias), (weight,) = (
+        [
+            name
+            for index, (name, _) in enumerate(learner.model.named_parameters())
+            if (f"0.{index}.sqr_avg" in learner.optimizer.state_dict()["tensors"]) is rest
+        ]
+        for rest in (True, False)
+    )
+    assert [weight, bias, output_weight, output_bias] == [n for n, _ in learner.model.named_parameters()]
+
+
 @pytest.mark.parametrize("named", COMPOSED)
 def test_what_is_composed_is_what_is_named(tmp_path: Path, named: str) -> None:
     composed = trained(tmp_path / "composed", f"stateful({COMPOSED[named]})")

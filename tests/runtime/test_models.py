@@ -12,7 +12,7 @@ from torch import nn
 
 from mfc.dsl import ir
 from mfc.runtime.errors import RunError
-from mfc.runtime.models import IN_PLACE, Stack, build_model, named_groups, parameter_groups, part
+from mfc.runtime.models import IN_PLACE, Stack, build_model, ends, named_groups, parameter_groups, part
 from mfc.runtime.streams import Stream
 from tests.runtime.plans import branch, group, layer, res_block, stack, xresnet
 
@@ -243,6 +243,23 @@ def test_tied_weights_are_one_tensor():
     model(ids).sum().backward()
     twin = copy.deepcopy(model)
     assert part(twin, "linear").weight is part(twin, "vectors.embedding").weight
+
+
+def names_of_ends(model: nn.Module) -> list[str]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for parameter in ends(model)]
+
+
+def test_the_ends_of_a_model_are_embeddings_and_its_last_matrix():
+    conv = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2), nn.LayerNorm(2)
+    )
+    assert names_of_ends(conv) == ["3.weight"]
+    assert names_of_ends(nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 2))) == [
+        "0.weight", "2.weight",
+    ]  # fmt: skip
+    assert set(names_of_ends(build_model(tied(), STREAM))) == {"vectors.embedding.weight"}
+    assert names_of_ends(nn.Sequential(nn.ReLU(), nn.BatchNorm1d(3))) == []
 
 
 def test_ties_that_do_not_fit():

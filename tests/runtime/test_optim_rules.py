@@ -607,7 +607,7 @@ def test_two_lookaheads_have_one_state():
 
 def test_the_checker_knows_what_a_lookahead_can_stand_around():
     found = [info for info in builtin_catalog() if info.kind == "optimizer" and info.name != "stateful"]
-    assert len(found) == 11
+    assert len(found) == 12
     for info in found:
         around = [sgd()] if info.name in AROUND_ANOTHER else []
         inner = getattr(optimizers, info.name)(*around)

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import torch
 
+from mfc.runtime.bfloat16 import cpu_has_bf16
 from mfc.runtime.component import callback
 from mfc.runtime.training.callbacks.loss_scale import LossScale
-from mfc.runtime.training.device import cpu_has_bf16, require_dtype
+from mfc.runtime.training.device import require_dtype
 from mfc.runtime.training.events import Callback, CancelStep
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

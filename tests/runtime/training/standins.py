@@ -102,7 +102,7 @@ class Factory:
     def __init__(self, kind: type = torch.optim.SGD, lr: float = 0.05, **options: Any) -> None:
         self.kind, self.lr, self.options = kind, lr, options
 
-    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+    def create(self, groups: list[dict[str, Any]], *, ends: list[nn.Parameter]) -> Optimizer:
         return Optimizer(self.kind(groups, lr=self.lr, **self.options))
 
 
