@@ -30,7 +30,7 @@ from mfc.dsl.syntax import (
     Name,
     Unary,
 )
-from mfc.dsl.types import ANY, BOOL, Type, Unknown, describe
+from mfc.dsl.types import ANY, BOOL, Kind, Type, Unknown, describe, kind_of
 from mfc.dsl.values import Uncalled
 
 
@@ -61,12 +61,16 @@ class Evaluator(Calls):
         ):
             return [self.expect(v, inner, e, f"an item of {what}") for v, e in zip(value, expr.items)]
         what = "an item of " * len(problem.at) + what
+        if want == Kind("part") and kind_of(value) == "data":
+            help: str | None = f"name a part of it: `{expr.span.text}.valid`"
+        else:
+            help = did_you_mean(str(value), problem.choices)
         self.diagnostics.add(
             "E0301" if problem.reason == "type" else "E0302",
             expr.span,
             f"{what} must be {problem.expected}, not {problem.found}",
             f"expected {problem.expected}",
-            help=did_you_mean(str(value), problem.choices),
+            help=help,
         )
         return Unknown(want)
 
