@@ -43,8 +43,8 @@ def check_answers(
 
 
 def _check_table(diagnostics: Diagnostics, table: Any) -> None:
-    """A table lies in the folder of the results, and its columns have names of their own. What a format of the user's
-    own takes is its own matter."""
+    """A table lies in the folder of the results, its columns have names of their own, and several labels are told
+    apart. What a format of the user's own takes is its own matter."""
     if not isinstance(table, ComponentValue) or not table.info.target.startswith("mfc."):
         return
     name = table.args.get("name")
@@ -62,6 +62,11 @@ def _check_table(diagnostics: Diagnostics, table: Any) -> None:
                 "E0552", table.written.get(column, table.span), f"two columns of the table are called `{heading}`",
                 "has this name already", help=f"there are {', '.join(COLUMNS)} in any case",
             )  # fmt: skip
+    if table.args.get("delimiter") == "":
+        diagnostics.add(
+            "E0552", table.written.get("delimiter", table.span), "nothing would stand between several labels of an item",
+            "an empty text", help='choose one that no label has in it: `delimiter = "|"`',
+        )  # fmt: skip
 
 
 def check_augmented(diagnostics: Diagnostics, model: Augmented, data: DataInfo, at: Span) -> None:

@@ -49,7 +49,7 @@ class csv:
         name: of the file, which lies in the folder of the evaluation's results.
         id: the name of the column with the items' paths.
         label: the name of the column with the predictions.
-        delimiter: what stands between several labels, or numbers, of an item.
+        delimiter: what stands between several labels, or numbers, of an item; not empty.
     """
 
     def __init__(self, name: str, id: str = "path", label: str = "label", delimiter: str = ";") -> None:
