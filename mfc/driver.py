@@ -62,7 +62,8 @@ class Status:
 class Driver:
     """Goes through the stages that `targets` need, in order.
 
-    `say` gets a line for each stage that runs.
+    `say` gets a line for each stage that runs. `store_given` is the store's folder as it was written, for commands
+    that are shown; None if it was chosen for the user.
     """
 
     spec: Spec
@@ -70,6 +71,7 @@ class Driver:
     means: Means
     targets: Sequence[str] = ()
     say: Callable[[str], None] = lambda line: None
+    store_given: str | os.PathLike[str] | None = None
     folders: dict[str, Path] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     learners: dict[str, Learner] = field(default_factory=dict)
@@ -165,8 +167,8 @@ class Driver:
         command = ["mfc", "run", self.spec.name, "--target", stage.recipe["train"]]
         for name, value in self.spec.settings.items():
             command += ["--set", f"{name}={value if isinstance(value, str) else show(value)}"]
-        if self.store.folder != store_folder(self.spec.path):
-            command += ["--store", os.path.relpath(self.store.folder)]
+        if self.store_given is not None and self.store.folder != store_folder(self.spec.path):
+            command += ["--store", os.fspath(self.store_given)]
         return RunError(
             "R0504",
             f"`{stage.name}` was not trained as the spec describes it now",

@@ -344,8 +344,9 @@ class Job:
                     else f"the spec declares no `{target}`"
                 )
                 raise RunError("R0501", what, help=f"there are {', '.join(known)}" if known else None)
-        folder = store_folder(self.spec.path, store if store is not None else self.folder)
-        return Driver(self.spec, Store(folder), means, targets, say)
+        given = store if store is not None else self.folder
+        folder = store_folder(self.spec.path, given)
+        return Driver(self.spec, Store(folder), means, targets, say, given)
 
 
 def _trains(train: TrainInfo, model: str) -> bool:

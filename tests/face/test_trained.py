@@ -86,9 +86,9 @@ def test_what_is_said_where_it_is_not_trained(
     change("resize(8)", "resize(size)")
     said: list[str] = []
 
-    def ask(train: str, **values: object) -> None:
+    def ask(train: str, store: Path = Path("results"), **values: object) -> None:
         with pytest.raises(mfc.RunError) as raised:
-            mfc.Job(mfc.load("pets.mfs", **values), Path("results").absolute()).trained(train)
+            mfc.Job(mfc.load("pets.mfs", **values), store).trained(train)
         said.append(str(raised.value).replace(os.getcwd(), "DIR"))
 
     ask("fit()")
@@ -104,4 +104,6 @@ def test_what_is_said_where_it_is_not_trained(
     ask("fit")
     ask("fit(seed=1)")
     ask("all")
+    ask("fit(1)", Path("results").absolute())
+    ask("fit(1)", Path(".mfc"))
     golden(OUTPUTS / "not_trained.out", "\n\n".join(said) + "\n")
