@@ -185,7 +185,13 @@ class Learner:
         self._call("after_loss")
 
     def _compare(self) -> None:
-        self.loss = self.loss_func(self.pred, self.y)
+        try:
+            self.loss = self.loss_func(self.pred, self.y)
+        except (Cancel, RunError):
+            raise
+        except Exception as error:
+            told = self._explained(error)
+            raise (self._loss_failed(error) if told is error else told) from error
 
     def _train_batch(self) -> None:
         self._valid_batch()
@@ -366,6 +372,12 @@ class Learner:
             return explained(error) or error
         return error
 
+    def _loss_failed(self, error: Exception) -> RunError:
+        name = getattr(self.loss_func, "__name__", type(self.loss_func).__name__)
+        pred, target = ("x".join(map(str, getattr(t, "shape", ()))) or "none" for t in (self.pred, self.y))
+        message = f"the loss `{name}` can't compare predictions of {pred} with targets of {target}: {error}"
+        return RunError("R0207", message, help="see what shape the loss takes, and what the model gives")
+
     def _interrupted(self) -> RunInterrupted:
         part = "" if self.training else "validation "
         where = f"epoch {self.epoch + 1}, {part}batch {self.batch + 1}"
@@ -493,29 +505,15 @@ class Learner:
 
 
 def explained(error: Exception) -> RunError | None:
-    """The error for a component that failed, if it can be told which: one of the user's own, a layer, or the loss."""
+    """The error for a component that failed, if it can be told which: one of the user's own, or a layer."""
     own, layer = blamed(error), failed_layer(error)
     if own is None and layer is None:
-        return _loss_failed(error)
+        return None
     what = f"the layer `{layer}`" if layer is not None else "a component of your own"
     message = f"{what} failed: {type(error).__name__}: {error}"
     notes = [f"raised by {own}"] if own is not None else []
     help = "where a layer of your own comes before it, see that its shape rule is what it does"
     return RunError("R0211", message, help=help if own is None else None, notes=notes)
-
-
-def _loss_failed(error: Exception) -> RunError | None:
-    """R0207 where the loss itself raised the error."""
-    where = error.__traceback__
-    while where is not None and where.tb_frame.f_code is not Learner._compare.__code__:
-        where = where.tb_next
-    if where is None:
-        return None
-    learner = where.tb_frame.f_locals["self"]
-    name = getattr(learner.loss_func, "__name__", type(learner.loss_func).__name__)
-    pred, target = ("x".join(map(str, getattr(t, "shape", ()))) or "none" for t in (learner.pred, learner.y))
-    message = f"the loss `{name}` can't compare predictions of {pred} with targets of {target}: {error}"
-    return RunError("R0207", message, help="see what shape the loss takes, and what the model gives")
 
 
 def _callback_failed(hook: Any, event: str, error: Exception) -> RunError:

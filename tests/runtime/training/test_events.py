@@ -7,6 +7,7 @@ from importlib import import_module
 from itertools import combinations_with_replacement
 
 import pytest
+import torch
 
 from mfc.dsl.catalog import builtin_catalog
 from mfc.runtime.component import callback
@@ -264,6 +265,23 @@ def test_a_loss_that_fails_is_named_with_what_it_got():
     assert caught.value.code == "R0207"
     said = "the loss `cross_entropy` can't compare predictions of 7x3 with targets of 8: "
     assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (torch.OutOfMemoryError("out of memory"), "R0404"),
+        (RunError("R0207", "its own"), "R0207"),
+        (CancelStep(), "R0205"),
+    ],
+)
+def test_what_a_loss_raises_that_is_not_about_shapes(raised: Exception, code: str):
+    def loss(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        raise raised
+
+    with pytest.raises(RunError) as caught:
+        learner(loss=loss).fit(Phase(1))
+    assert caught.value.code == code and "can't compare" not in caught.value.message
 
 
 def test_callbacks_may_change_what_the_loop_works_on():
