@@ -168,17 +168,33 @@ class TextAnswers:
             opened = [self._open(item) for item in window]
             texts = {place: text for place, text in enumerate(opened) if isinstance(text, str)}
             ids = dict(zip(texts, self.encoder.encode(texts.values(), self.processes)))
-            answers: dict[int, tuple[Predictions, int]] = {}
+            answers: dict[int, Answer | RunError] = {}
             for batch in in_lists(sorted(ids, key=lambda place: -len(ids[place])), batch_size):
-                found = _said(self.learner, self._batch([ids[place] for place in batch]))
-                answers |= {place: (found, row) for row, place in enumerate(batch)}
-            for place, item in enumerate(window):
-                wrong = opened[place]
-                yield wrong if isinstance(wrong, RunError) else Answer(item, *answers[place])  # type: ignore[arg-type]
+                answers |= zip(batch, self._answer([(window[place], ids[place]) for place in batch]))
+            for place, wrong in enumerate(opened):
+                yield wrong if isinstance(wrong, RunError) else answers[place]
 
     def finished(self, item: NewItem, said: Prediction) -> Prediction:
         """A prediction as it is given out."""
         return said
+
+    def _answer(self, batch: Sequence[tuple[Any, np.ndarray]]) -> Iterator[Answer | RunError]:
+        """What the model says of the texts of a batch. Where it fails, each is asked about by itself: some layers take
+        no text as short as some are."""
+        try:
+            found = _said(self.learner, self._batch([ids for _, ids in batch]))
+        except RunError as error:
+            if error.code == "R0404":
+                raise
+            if len(batch) > 1:
+                for one in batch:
+                    yield from self._answer([one])
+                return
+            item, ids = batch[0]
+            message = f"`{item.name}` can't be predicted: {error.message}"
+            yield RunError(error.code, message, notes=[*error.notes, f"its length in tokens is {len(ids):,}"])
+        else:
+            yield from (Answer(item, found, row) for row, (item, _) in enumerate(batch))
 
     def _open(self, item: NewItem | RunError) -> str | RunError:
         if isinstance(item, RunError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import mfc
+from mfc.cli import main
 
 DATA = """
 tokenizer tokens = words(max_vocab = 200, fit_on = passages.train.texts)
@@ -96,3 +97,30 @@ def test_the_tokens_of_other_data_come_first(tmp_path: Path) -> None:
     done = run(tmp_path, model, "words(min_freq = 5)", "category", "accuracy()")
     assert "others.tokenizer" in done.ran and "others.tokens" not in done.ran
     assert len(done["fit"].history) == 1
+
+
+def test_texts_that_are_too_short_are_told_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    layers = "embedding(passages.vocab_size, 8)  transpose()  max_pool1d(4)  adaptive_max_pool1d()  flatten()"
+    model = f"model net {{ {layers}  linear(passages.classes) }}"
+    trained = run(tmp_path, model, "words()", "category", "accuracy()")["fit"]
+    long, failed = "to be, or not to be, that is the question", []
+    for number, name in enumerate(("a", "long", "b")):
+        Path(f"{number}.txt").write_text(long if name == "long" else name)
+    said = dict(trained.predict_files(["0.txt", "1.txt", "2.txt"], batch_size=1, failed=failed.append))
+    assert said == {"1.txt": trained.predict(long)}
+    assert [(error.code, error.message.partition(": ")[0]) for error in failed] == [
+        ("R0211", f"`{number}.txt` can't be predicted") for number in (0, 2)
+    ]
+    with pytest.raises(mfc.RunError, match="`text:2` can't be predicted: the layer `max_pool1d` failed"):
+        list(trained.predict_texts([long, "", long], batch_size=1))
+    capsys.readouterr()
+    # one batch: the longest is too short as well
+    assert main(["predict", "passages.mfs", "fit", "--text", "", "a", "--device", "cpu"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(" can't")[0] for line in told if line.startswith("error")] == [
+        f"error[R0211]: `text:{number}`" for number in (1, 2)
+    ]
+    assert told[-1] == "2 could not be predicted"
