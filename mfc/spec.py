@@ -119,10 +119,22 @@ def read(
     roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]
     with open(file, "rb") as opened:
         content = opened.read(MAX_BYTES)
-    if b"\0" in content:
+    if _is_binary(content):
         raise OSError(errno.EILSEQ, "it is no text", str(path))
     text = content.decode("utf-8-sig", errors="replace")
     return _compile(file, text, {n: _plain(v) for n, v in settings.items()}, roots, {}, opening)
+
+
+def _is_binary(content: bytes) -> bool:
+    """Whether it is a picture, an archive or the like. A stray byte that is no UTF-8, or a NUL in a text, is a mistake
+    in a spec, which the check shows where it is."""
+    if b"\0" not in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _plain(value: Any) -> Any:
