@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shlex
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
+
+from spec_runs import timed, trained
 
 SPEC = Path(__file__).parents[1] / "specs" / "cifar10.mfs"
 
@@ -43,25 +41,8 @@ def make_subset(root: Path, count: int, to: Path) -> None:
 
 
 def ours(root: Path, epochs: int, seed: int, fast: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as store:
-        settings = {"root": root, "epochs": epochs, "seed": seed, "fast": str(fast).lower()}
-        command = [
-            sys.executable,
-            "-m",
-            "mfc",
-            "run",
-            str(SPEC),
-            "--store",
-            store,
-            "--device",
-            "cpu",
-            "--json",
-        ]
-        for name, value in settings.items():
-            command += ["--set", f"{name}={value}"]
-        seconds, _ = timed(command)
-        (folder,) = Path(store, "artifacts", "fit").iterdir()
-        history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    settings = {"root": root, "epochs": epochs, "seed": seed, "fast": str(fast).lower()}
+    history, seconds = trained(SPEC, "fit", [f"{name}={value}" for name, value in settings.items()])
     accuracy = [row["accuracy"] for row in history]
     return {"accuracy": accuracy, "process_s": seconds, "fit_s": sum(row["time"] for row in history)}
 
@@ -71,12 +52,6 @@ def peer(command: str, epochs: int, seed: int, count: int) -> dict[str, Any]:
     seconds, out = timed(shlex.split(command) + arguments)
     result = json.loads(out.strip().splitlines()[-1])
     return {"accuracy": result["acc"], "process_s": seconds, "fit_s": result["fit"]["wall_s"]}
-
-
-def timed(command: list[str]) -> tuple[float, str]:
-    start = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ)
-    return time.perf_counter() - start, done.stdout
 
 
 def main() -> None:

@@ -20,12 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from spec_runs import trained
 
 SPEC = Path(__file__).parents[1] / "specs" / "cifar10_fast.mfs"
 
@@ -37,26 +37,8 @@ def first_at(target: float, accuracies: list[float], seconds: list[float]) -> fl
 
 
 def ours(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as store:
-        command = [
-            sys.executable,
-            "-m",
-            "mfc",
-            "run",
-            str(SPEC),
-            "--store",
-            store,
-            "--device",
-            "cpu",
-            "--json",
-        ]
-        for setting in [f"root={options.data.absolute()}", f"seed={seed}", *options.set]:
-            command += ["--set", setting]
-        start = time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-        whole = time.perf_counter() - start
-        (folder,) = Path(store, "artifacts", "fit.all").iterdir()
-        history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    settings = [f"root={options.data.absolute()}", f"seed={seed}", *options.set]
+    history, whole = trained(SPEC, "fit.all", settings)
     accuracies, seconds = [row["accuracy"] for row in history], [row["time"] for row in history]
     reached = first_at(options.target, accuracies, seconds)
     return {

@@ -31,14 +31,11 @@ class CallbackChecker:
 
     def check(self, fields: Fields, owner: Span) -> None:
         """The callbacks of a train or a phase."""
-        callbacks = fields["callbacks"]
-        for position, callback in enumerate(callbacks if isinstance(callbacks, list) else []):
-            if isinstance(callback, ComponentValue):
-                span = fields.item_span("callbacks", position, owner)
-                if callback.info.facts["monitors"]:
-                    self.check_monitor(callback, callback.written.get("monitor", span))
-                if callback.info.facts["hooks"]:
-                    self.check_layers(callback, callback.written.get("layers", span))
+        for callback, span in fields.components("callbacks", owner):
+            if callback.info.facts["monitors"]:
+                self.check_monitor(callback, callback.written.get("monitor", span))
+            if callback.info.facts["hooks"]:
+                self.check_layers(callback, callback.written.get("layers", span))
 
     def check_monitor(self, callback: ComponentValue, span: Span) -> None:
         """The monitor is a column, and it is known which of its values are better."""

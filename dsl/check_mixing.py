@@ -17,7 +17,8 @@ def check_mixing(
 ) -> None:
     """Checks the mixing callbacks of one part of a training: those of `fields`, the train's and the phase's. `loss`
     is what is trained with there, which stands at `at`."""
-    mixing = [(value, span) for each in fields for value, span in _mixing(each, owner)]
+    callbacks = [found for each in fields for found in each.components("callbacks", owner)]
+    mixing = [(value, span) for value, span in callbacks if value.info.facts["mixes"]]
     for value, span in mixing:
         if _fits_data(diagnostics, value, span, data):
             _fits_loss(diagnostics, value, span, loss, at)
@@ -31,15 +32,6 @@ def check_mixing(
             labels=((place, "mixes first"),),
             help="keep one of them; a phase of its own can have the other",
         )
-
-
-def _mixing(fields: Fields, owner: Span) -> list[tuple[ComponentValue, Span]]:
-    callbacks = fields["callbacks"]
-    return [
-        (value, fields.item_span("callbacks", position, owner))
-        for position, value in enumerate(callbacks if isinstance(callbacks, list) else [])
-        if isinstance(value, ComponentValue) and value.info.facts["mixes"]
-    ]
 
 
 def _fits_data(diagnostics: Diagnostics, value: ComponentValue, span: Span, data: DataInfo) -> bool:

@@ -3,7 +3,7 @@ would do nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.source import Span
@@ -14,7 +14,7 @@ from mfc.dsl.values import ComponentValue
 def check_together(diagnostics: Diagnostics, fields: Iterable[Fields], data: DataInfo, owner: Span) -> None:
     """Checks the callbacks of one part of a training: those of `fields`, the train's and the phase's."""
     first: dict[str, Span] = {}
-    callbacks = list(_callbacks(fields, owner))
+    callbacks = [found for each in fields for found in each.components("callbacks", owner)]
     for value, span in callbacks:
         _check_excluded(diagnostics, value, span, callbacks)
         info = value.info
@@ -51,11 +51,3 @@ def _check_excluded(
                 labels=((at, "because of this one"),),
                 help="leave one of them out",
             )
-
-
-def _callbacks(fields: Iterable[Fields], owner: Span) -> Iterator[tuple[ComponentValue, Span]]:
-    for each in fields:
-        callbacks = each["callbacks"]
-        for position, value in enumerate(callbacks if isinstance(callbacks, list) else []):
-            if isinstance(value, ComponentValue):
-                yield value, each.item_span("callbacks", position, owner)

@@ -51,6 +51,7 @@ WATCHING = (
     "mfc.runtime.stagekey",
     "mfc.runtime.store",
     "mfc.runtime.training.callbacks.bad_batch",
+    "mfc.runtime.training.callbacks.checkpoints",
     "mfc.runtime.training.callbacks.progress",
     "mfc.runtime.training.callbacks.statistics",
     "mfc.runtime.training.checkpoint",

@@ -37,6 +37,15 @@ class Fields:
         items = getattr(self.written.get(name), "items", ())
         return items[position].span if position < len(items) else self.span(name, otherwise)
 
+    def components(self, name: str, otherwise: Span) -> list[tuple[ComponentValue, Span]]:
+        """The components in a list, each with where it stands."""
+        items = self[name] if isinstance(self[name], list) else []
+        return [
+            (value, self.item_span(name, position, otherwise))
+            for position, value in enumerate(items)
+            if isinstance(value, ComponentValue)
+        ]
+
 
 @node
 class TokenizerInfo:

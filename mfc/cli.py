@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mfc.dsl.params import Text
@@ -179,9 +180,18 @@ def predict(given: argparse.Namespace) -> int:
 
     predictor, things = _predictor(given)
     form = "json" if given.json else "csv" if given.csv else "text"
-    items = predictor.asked(things, given.text, given.images)
+    items = predictor.given(things) if given.text else _found(predictor, things, given.images)
     failed = show_predictions(predictor, items, form, given.top, given.out, given.batch_size)
     return FAILED if failed else DONE
+
+
+def _found(predictor: Predictor, names: Sequence[str], images: str | None) -> Iterable[Any]:
+    """The items of files, where `-` stands for the lines of standard input."""
+    parts = [
+        predictor.lines(sys.stdin.buffer) if name == "-" else predictor.found([name], images)
+        for name in names
+    ]
+    return chain.from_iterable(parts)
 
 
 def explain(given: argparse.Namespace) -> int:

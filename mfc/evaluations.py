@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mfc.dsl import ir
 from mfc.runtime.build import build
@@ -75,14 +75,18 @@ def _of(found: Mapping[str, Any], model: str | None, what: str) -> Any:
     return found[model if model is not None else next(iter(found))]
 
 
-@dataclass
+Images: TypeAlias = "Callable[[Sequence[TopLoss]], Any] | None"
+"""Gives the images of items, where they are images."""
+
+
+@dataclass(frozen=True)
 class Found:
     """What was found out of a model, or of several together."""
 
     measured: Measured
-    top_losses: Sequence[TopLoss]
-    table: Table | None
-    images: Callable[[Sequence[TopLoss]], Any] | None
+    images: Images
+    top_losses: Sequence[TopLoss] = ()
+    table: Table | None = None
 
 
 def run_evaluation(
@@ -103,20 +107,18 @@ def run_evaluation(
         train, name = model["train"], model["name"]
         learner, part = asked(stage, trains[train], trained.get(train), inputs, means)
         try:
-            answer = _answer(recipe, model, learner, part, metrics)
             images = picturing(learner.dls)
+            answer = _answer(recipe, model, learner, part, metrics, images)
         finally:
             learner.dls.close()
-        if isinstance(answer, Said):
+        if recipe["together"]:
             answers[name] = answer
-            answer = _found(recipe, answer, metrics)
-        answer.images = images
-        found[name] = answer
+            answer = Found(answer.measured(metrics), images)
+        found[name] = _found(recipe, answer, metrics, images) if isinstance(answer, Said) else answer
     each = {name: one.measured.numbers for name, one in found.items()}
     if recipe["together"]:
-        first = next(iter(found.values()))
-        found = {ENSEMBLE: _found(recipe, together(answers), metrics)}
-        found[ENSEMBLE].images = first.images
+        images = next(iter(found.values())).images
+        found = {ENSEMBLE: _found(recipe, together(answers), metrics, images)}
         result, spread = found[ENSEMBLE].measured.numbers, {}
     else:
         result, spread = mean_and_spread(list(each.values()))
@@ -163,7 +165,12 @@ def asked(
 
 
 def _answer(
-    recipe: Mapping[str, Any], model: Mapping[str, Any], learner: Learner, part: str, metrics: Sequence[Any]
+    recipe: Mapping[str, Any],
+    model: Mapping[str, Any],
+    learner: Learner,
+    part: str,
+    metrics: Sequence[Any],
+    images: Images,
 ) -> Any:
     """What a model says of each item, where that is needed and can be kept; else what is measured of it."""
     from mfc.runtime.training.evaluation import Losses, augmented, measured, said
@@ -180,14 +187,13 @@ def _answer(
     top = (
         losses.top_losses(learner.dls.items.paths, count) if losses is not None and count is not None else []
     )
-    return Found(found, top, None, None)
+    return Found(found, images, top)
 
 
-def _found(recipe: Mapping[str, Any], said: Any, metrics: Sequence[Any]) -> Found:
+def _found(recipe: Mapping[str, Any], said: Any, metrics: Sequence[Any], images: Images) -> Found:
     top = said.top_losses(recipe["top_losses"]) if recipe["top_losses"] is not None else []
-    return Found(
-        said.measured(metrics), top, said.table() if recipe["predictions"] is not None else None, None
-    )
+    table = said.table() if recipe["predictions"] is not None else None
+    return Found(said.measured(metrics), images, top, table)
 
 
 def _keep(stage: ir.Stage, found: Mapping[str, Found], report: dict[str, Any], out: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -275,15 +274,10 @@ class Predictor:
         self._must_be_of_texts()
         return given([texts] if isinstance(texts, str) else texts)
 
-    def asked(self, things: Sequence[str], texts: bool, images: str | None = None) -> Found:
-        """The items that a command line asks for: texts by themselves, or files, where `-` stands for the lines of
-        standard input. Raises RunError R0503 where there are texts and images are predicted."""
-        if texts:
-            return self.given(things)
-        if "-" in things:
-            self._must_be_of_texts()
-        parts = (lines(sys.stdin.buffer) if name == "-" else self.found([name], images) for name in things)
-        return chain.from_iterable(parts)
+    def lines(self, stream: Iterable[bytes]) -> Found:
+        """The lines of a stream as items, each a text. Raises RunError R0503 where images are predicted."""
+        self._must_be_of_texts()
+        return lines(stream)
 
     def said(
         self, items: Found, batch_size: int | None = None, failed: Callable[[RunError], None] | None = None

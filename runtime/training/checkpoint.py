@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 
 from mfc.runtime import disk
 from mfc.runtime.errors import RunError
+from mfc.runtime.training.callbacks.checkpoints import checkpoint
 from mfc.runtime.training.events import Callback
 
 FORMAT = 2
@@ -57,8 +58,8 @@ class Checkpoint(Callback):
     def before_fit(self) -> None:
         self.ended, self.took = time.monotonic(), 0.0
         self.kept = replace(self.learner.done)
-        self.batches: int | None = None
-        self.keep = 1
+        asked = next((c for c in self.learner.callbacks if isinstance(c, checkpoint)), checkpoint())
+        self.batches, self.keep = asked.batches, asked.keep
 
     def after_batch(self) -> None:
         learner = self.learner

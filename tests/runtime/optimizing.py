@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mfc.runtime.optim import units
@@ -59,9 +62,12 @@ class Case:
         ]
 
     def halves(self) -> tuple[Case, Case]:
-        half = len(self.gradients) // 2
-        first = replace(self, gradients=self.gradients[:half], hypers=self.hypers[:half])
-        return first, replace(self, gradients=self.gradients[half:], hypers=self.hypers[half:])
+        return self.split(len(self.gradients) // 2)
+
+    def split(self, at: int) -> tuple[Case, Case]:
+        """The first `at` steps, and the others."""
+        first = replace(self, gradients=self.gradients[:at], hypers=self.hypers[:at])
+        return first, replace(self, gradients=self.gradients[at:], hypers=self.hypers[at:])
 
 
 def case(
@@ -135,6 +141,26 @@ def trained(factory: Composition, case: Case, *, lowered: bool) -> list[list[nn.
     optimizer = factory.create([{"params": group} for group in params], lowered=lowered)
     train(optimizer, params, case, set_ours)
     return params
+
+
+def assert_goes_on(make: Callable[[Any], Optimizer], run: Case, at: int, folder: Path) -> None:
+    """Parameters are the same to the bit where an optimizer's state was written to files after `at` steps and read
+    again by another one. `make` gives the optimizer of parameters in groups."""
+    first, second = run.split(at)
+    whole, params = run.params(), run.params()
+    train(make(whole), whole, run, set_ours)
+    optimizer = make(params)
+    train(optimizer, params, first, set_ours)
+    state = optimizer.state_dict()
+    save_file(state.pop("tensors"), folder / "state.safetensors")
+    (folder / "state.json").write_text(json.dumps(state))
+    again = [[nn.Parameter(p.detach().clone()) for p in group] for group in params]
+    optimizer = make(again)
+    state = json.loads((folder / "state.json").read_text())
+    optimizer.load_state_dict({"tensors": load_file(folder / "state.safetensors"), **state})
+    train(optimizer, again, second, set_ours)
+    for group, others in zip(whole, again):
+        assert all(torch.equal(p, q) for p, q in zip(group, others))
 
 
 def trained_by_torch(make: Callable[..., torch.optim.Optimizer], case: Case) -> list[list[nn.Parameter]]:

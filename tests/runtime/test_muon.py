@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from copy import deepcopy
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mfc.runtime.bfloat16 import cpu_has_bf16
@@ -26,6 +24,7 @@ from mfc.runtime.optim.steppers import momentum_step, muon_step, weight_decay
 from tests.runtime.optimizing import (
     Case,
     assert_equal,
+    assert_goes_on,
     case,
     pieces_of,
     set_ours,
@@ -249,26 +248,11 @@ def test_looking_ahead_moves_matrices_and_the_rest():
 @pytest.mark.parametrize("at", [7, 12])
 def test_saved_state_goes_on_bit_for_bit(computed_in, factory, at, tmp_path):
     run = case(MIXED, missing=0.1, steps=20, dtype=torch.float32)
-    first = replace(run, gradients=run.gradients[:at], hypers=run.hypers[:at])
-    second = replace(run, gradients=run.gradients[at:], hypers=run.hypers[at:])
 
     def made(params: Any) -> Any:
         return factory.create([{"params": group} for group in params], ends=[params[1][1]])
 
-    whole, params = run.params(), run.params()
-    train(made(whole), whole, run, set_ours)
-    optimizer = made(params)
-    train(optimizer, params, first, set_ours)
-    state = optimizer.state_dict()
-    save_file(state.pop("tensors"), tmp_path / "state.safetensors")
-    (tmp_path / "state.json").write_text(json.dumps(state))
-    again = [[nn.Parameter(p.detach().clone()) for p in group] for group in params]
-    optimizer = made(again)
-    state = json.loads((tmp_path / "state.json").read_text())
-    optimizer.load_state_dict({"tensors": load_file(tmp_path / "state.safetensors"), **state})
-    train(optimizer, again, second, set_ours)
-    for group, others in zip(whole, again):
-        assert all(torch.equal(p, q) for p, q in zip(group, others))
+    assert_goes_on(made, run, at, tmp_path)
 
 
 def test_the_state_of_a_parameter_that_was_among_the_rest_does_not_fit():

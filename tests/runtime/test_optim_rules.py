@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -13,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mfc.dsl.catalog import builtin_catalog
@@ -51,6 +49,7 @@ from tests.runtime.optimizing import (
     SHAPES,
     Case,
     assert_equal,
+    assert_goes_on,
     case,
     pieces_of,
     set_ours,
@@ -445,24 +444,10 @@ def test_what_a_measuring_part_raises_in_a_thread(two_threads, chunk):
 def test_saved_state_goes_on_bit_for_bit(name, at, tmp_path):
     factory = same_rules(WD)[name][0]
     run = case(NET, missing=0.1, steps=20, dtype=torch.float32)
-    first = replace(run, gradients=run.gradients[:at], hypers=run.hypers[:at])
-    second = replace(run, gradients=run.gradients[at:], hypers=run.hypers[at:])
     with pieces_of(100):
-        whole = trained(factory, run, lowered=True)
-        params = run.params()
-        optimizer = factory.create([{"params": group} for group in params])
-        train(optimizer, params, first, set_ours)
-        state = optimizer.state_dict()
-        save_file(state.pop("tensors"), tmp_path / "state.safetensors")
-        (tmp_path / "state.json").write_text(json.dumps(state))
-
-        again = [[nn.Parameter(p.detach().clone()) for p in group] for group in params]
-        optimizer = factory.create([{"params": group} for group in again])
-        state = json.loads((tmp_path / "state.json").read_text())
-        optimizer.load_state_dict({"tensors": load_file(tmp_path / "state.safetensors"), **state})
-        train(optimizer, again, second, set_ours)
-    for group, others in zip(whole, again):
-        assert all(torch.equal(p, q) for p, q in zip(group, others))
+        assert_goes_on(
+            lambda params: factory.create([{"params": group} for group in params]), run, at, tmp_path
+        )
 
 
 def test_slow_weights_begin_when_a_frozen_group_is_trained():

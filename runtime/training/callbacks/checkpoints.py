@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from mfc.runtime.component import Range, callback
-from mfc.runtime.training.checkpoint import Checkpoint
 from mfc.runtime.training.events import Callback
 
 
@@ -29,8 +28,3 @@ class checkpoint(Callback):
         self, batches: Annotated[int, Range(1)] | None = None, keep: Annotated[int, Range(1)] = 1
     ) -> None:
         self.batches, self.keep = batches, keep
-
-    def before_fit(self) -> None:
-        for other in self.learner.callbacks:
-            if isinstance(other, Checkpoint):
-                other.batches, other.keep = self.batches, self.keep
