@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mfc.job
+from mfc.arguments import parse
 from mfc.cli import main
 from mfc.runtime.errors import RunInterrupted
 
@@ -109,12 +110,48 @@ def test_a_missing_spec_is_said_in_one_line(spec: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "wrong", [["fly"], ["run"], ["run", "a.mfs", "--set", "x"], ["run", "a", "--workers", "-1"]]
+    "wrong",
+    [
+        ["fly"],
+        ["run"],
+        ["run", "a.mfs", "--set", "x"],
+        ["run", "a", "--workers", "-1"],
+        ["check", "a", "--jsn", "b"],
+        ["predict", "a", "fit", "x", "--nothing"],
+        ["run", "a", "b"],
+    ],
 )
 def test_a_wrong_command_line_exits_with_2(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(wrong)
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "things"),
+    [
+        ("a.mfs fit x.png y.png --top 3", ["fit", "x.png", "y.png"]),
+        ("a.mfs fit --top 3 x.png --csv y.png -", ["fit", "x.png", "y.png", "-"]),
+        ("--top 3 a.mfs --device cpu fit x.png", ["fit", "x.png"]),
+        ("a.mfs fit --top 3 -- --x.png", ["fit", "--x.png"]),
+        ("deploy.zip x.png", ["x.png"]),
+    ],
+)
+def test_options_may_stand_between_what_is_predicted(line: str, things: list[str]) -> None:
+    given = parse(["predict", *line.split()])
+    assert given.things == things and given.spec in ("a.mfs", "deploy.zip")
+
+
+def test_what_can_not_be_predicted_with(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    assert main(["predict", "folder", "x.png"]) == 2
+    assert capsys.readouterr().err == "error: folder is neither a spec nor a bundle\n"
+    assert main(["predict", spec, "x.png"]) == 1
+    assert "the spec has no training `x.png`\n  = help: there are fit" in capsys.readouterr().err
+    assert main(["run", spec]) == 0
+    capsys.readouterr()
+    assert main(["predict", spec, "fit"]) == 2
+    assert capsys.readouterr().err.startswith("error: name what `fit` is to predict\n")
 
 
 def test_run_plan_and_run_again(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
