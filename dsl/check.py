@@ -22,6 +22,7 @@ from mfc.dsl.dims import Dim
 from mfc.dsl.elaborate import Elaborator
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.params import check_settings
+from mfc.dsl.recording import Recording, RecordingEvaluator
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.scope import MAX_TOTAL, Budget, LimitReached, Scope
 from mfc.dsl.source import Span
@@ -33,12 +34,15 @@ from mfc.dsl.values import Instance, Weights
 
 def check(
     program: Program, catalog: Catalog, settings: Mapping[str, Any], facts: Mapping[str, Any], diagnostics: Diagnostics,
-    opening: bool = False,
+    opening: bool = False, recording: Recording | None = None,
 ) -> Checked:  # fmt: skip
     """Checks all that a program declares. `facts` is what is known of its data, such as `cifar.classes`.
-    With `opening`, a param without a value is no error."""
+    With `opening`, a param without a value is no error. What expressions are found to be is added to `recording`."""
     check_settings(program, settings, diagnostics)
-    checker = _Checker(Evaluator(program, catalog, settings, facts, diagnostics, opening))
+    given = (program, catalog, settings, facts, diagnostics, opening)
+    checker = _Checker(
+        Evaluator(*given) if recording is None else RecordingEvaluator(*given, recording=recording)
+    )
     for module in program.modules.values():
         for declared in module.declarations():
             if checker.within_limits:

@@ -15,6 +15,7 @@ from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.instances import instance_name
 from mfc.dsl.needs import errors_for
 from mfc.dsl.plan import CodeHash, loading, placed, plan
+from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
 from mfc.dsl.typed import Checked
@@ -90,13 +91,15 @@ def compile(
     settings: Mapping[str, Any] = {},
     facts: Mapping[str, Any] = {},
     opening: bool = False,
+    recording: Recording | None = None,
 ) -> Compiled:
     """Compiles the spec at an absolute path.
 
     `settings` are the values of params from outside; `facts` what is known of the data, such as
-    `cifar.classes`. With `opening`, a param without a value is no error: the spec is looked at, not run.
+    `cifar.classes`. With `opening`, a param without a value is no error: the spec is looked at, not run. What
+    expressions are found to be is added to `recording`.
     """
     diagnostics = Diagnostics()
     program = resolve(source, path, files, catalog, diagnostics)
-    checked = check(program, catalog, settings, facts, diagnostics, opening)
+    checked = check(program, catalog, settings, facts, diagnostics, opening, recording)
     return Compiled(program, checked, tuple(diagnostics), catalog, settings, facts, files.standard)

@@ -1,0 +1,456 @@
+"""What each name in a file stands for, and what is wanted where an expression stands.
+
+It is told from the text alone, by the same rules as `mfc.dsl.names`: so bodies that nothing calls, branches that nothing
+takes and files with mistakes are served like all others.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mfc.dsl import fields
+from mfc.dsl import want as wanted
+from mfc.dsl.callables import TTA, component_signature
+from mfc.dsl.calls import Signature, Slot
+from mfc.dsl.catalog import Catalog
+from mfc.dsl.component import Component
+from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.editor.members import members
+from mfc.dsl.editor.symbols import Symbol, component_symbol, declared_symbol, local_symbol
+from mfc.dsl.elaborate import LAYER, STATEMENTS
+from mfc.dsl.functions import FUNCTIONS
+from mfc.dsl.params import PLAIN, type_of
+from mfc.dsl.resolve import Declared, Module, Program, Used
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import (
+    Argument,
+    Attribute,
+    Binary,
+    BodyDecl,
+    BranchStmt,
+    BrokenDecl,
+    CallExpr,
+    Comprehension,
+    DataDecl,
+    DataType,
+    Decl,
+    Expr,
+    FieldStmt,
+    ForStmt,
+    GroupStmt,
+    IfExpr,
+    IfStmt,
+    Import,
+    Index,
+    Language,
+    LayerStmt,
+    LetStmt,
+    ListExpr,
+    Literal,
+    Missing,
+    Name,
+    Param,
+    Parameter,
+    Phase,
+    Stmt,
+    TypeExpr,
+    Unary,
+    ValueDecl,
+)
+from mfc.dsl.types import ANY, BOOL, INT, Kind, Type
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A name in a file. `defines`: it is where the symbol gets its name."""
+
+    span: Span
+    symbol: Symbol
+    defines: bool = False
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call, what it calls, and what that may be given."""
+
+    call: CallExpr
+    symbol: Symbol
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where local names can be used: from `start` to `end` of the text."""
+
+    start: int
+    end: int
+    symbols: Mapping[str, Symbol]
+
+
+class Bindings:
+    """The names of one file of a program."""
+
+    def __init__(self, program: Program, module: Module, catalog: Catalog) -> None:
+        walk = _Walk(program, module, catalog)
+        for decl in module.file.declarations:
+            walk.declaration(decl)
+        self.occurrences: Sequence[Occurrence] = sorted(walk.occurrences, key=lambda o: o.span.start)
+        self.wants: Mapping[Expr, Type] = walk.wants
+        """The type that is wanted where an expression stands; ANY where nothing is said."""
+        self.calls: Mapping[CallExpr, Called] = walk.calls
+        self._regions = walk.regions
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [occurrence.span.start for occurrence in self.occurrences]
+
+    def at(self, offset: int) -> Occurrence | None:
+        """The name that the offset is in, or right after."""
+        for place in (bisect_right(self._starts, offset) - 1, bisect_right(self._starts, offset - 1) - 1):
+            if place >= 0 and self.occurrences[place].span.end >= offset:
+                return self.occurrences[place]
+        return None
+
+    def of(self, symbol: Symbol) -> Iterator[Occurrence]:
+        """All places in the file where a symbol is named."""
+        return (occurrence for occurrence in self.occurrences if occurrence.symbol == symbol)
+
+    def locals_at(self, offset: int) -> dict[str, Symbol]:
+        """The local names that can be used at an offset; inner ones win."""
+        found: dict[str, Symbol] = {}
+        for region in self._regions:  # outer regions come before those within them
+            if region.start <= offset <= region.end:
+                found |= region.symbols
+        return found
+
+
+class _Scope:
+    """Local names within those around."""
+
+    def __init__(self, outer: _Scope | None = None) -> None:
+        self.names: dict[str, Symbol] = {}
+        self.outer = outer
+
+    def find(self, name: str) -> Symbol | None:
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.outer
+        return None
+
+
+class _Walk:
+    def __init__(self, program: Program, module: Module, catalog: Catalog) -> None:
+        self.program = program
+        self.module = module
+        self.catalog = catalog
+        self.occurrences: list[Occurrence] = []
+        self.wants: dict[Expr, Type] = {}
+        self.calls: dict[CallExpr, Called] = {}
+        self.regions: list[Region] = []
+        self.by_decl = {id(declared.decl): declared for declared in module.declarations()}
+
+    def note(self, span: Span, symbol: Symbol, defines: bool = False) -> None:
+        self.occurrences.append(Occurrence(span, symbol, defines))
+
+    def define(self, kind: str, name: Name, scope: _Scope, end: int, target: Any = None) -> None:
+        """A local name, which can be used from behind its own place to `end`."""
+        symbol = local_symbol(kind, name, self.module.path, target)
+        self.note(name.span, symbol, defines=True)
+        scope.names.setdefault(name.text, symbol)
+        self.regions.append(Region(name.span.end, end, {name.text: symbol}))
+
+    # ── declarations ────────────────────────────────────────────────────────────────────────────────────
+
+    def declaration(self, decl: Decl) -> None:
+        if isinstance(decl, Import):
+            self.imported(decl)
+            return
+        if isinstance(decl, Language):
+            return
+        if decl.name is not None:
+            declared = self.by_decl.get(id(decl)) or Declared(self.module, decl)
+            self.note(decl.name.span, declared_symbol(declared), defines=True)
+        scope, end = _Scope(), decl.span.end
+        match decl:
+            case Param():
+                self.type(decl.type)
+                of = type_of(decl.type, Diagnostics())
+                for expr in (decl.default, *((decl.domain.lo, decl.domain.hi) if decl.domain else ())):
+                    if expr is not None:
+                        self.expr(expr, scope, of)
+            case LetStmt():
+                self.expr(decl.value, scope)
+            case DataDecl():
+                self.parameters(decl.params, scope, end)
+                for side, known in ((decl.input, fields.INPUTS), (decl.target, fields.TARGETS)):
+                    self.data_type(side, known, scope)
+                self.body(decl.body, "data", scope, end)
+            case ValueDecl():
+                self.parameters(decl.params, scope, end)
+                self.expr(decl.value, scope, Kind(decl.kind))
+            case BodyDecl():
+                self.parameters(decl.params, scope, end)
+                self.body(decl.body, decl.kind, scope, end)
+            case BrokenDecl():
+                pass
+
+    def imported(self, decl: Import) -> None:
+        self.note(decl.path.span, Symbol("file", str(decl.path.value), target=decl))
+        for name in decl.names:
+            binding = self.module.names.get(name.text)
+            self.note(name.span, self.bound(name.text, binding))
+
+    def bound(self, name: str, binding: Any, kinds: Iterable[str] = ()) -> Symbol:
+        match binding:
+            case Declared():
+                return declared_symbol(binding)
+            case Used(components):
+                return component_symbol(_of_kind(components, kinds))
+            case _:
+                return Symbol("unknown", name)
+
+    def parameters(self, params: Sequence[Parameter] | None, scope: _Scope, end: int) -> None:
+        for parameter in params or ():
+            of = ANY
+            if parameter.type is not None:
+                self.type(parameter.type)
+                of = type_of(parameter.type, Diagnostics())
+            if parameter.default is not None:
+                self.expr(parameter.default, scope, of)
+            self.define("parameter", parameter.name, scope, end, parameter)
+
+    def type(self, written: TypeExpr) -> None:
+        name = written.name
+        if name.text in PLAIN or name.text in ("list", "choice"):
+            self.note(name.span, Symbol("type", name.text))
+        for argument in written.arguments:
+            if not isinstance(argument, TypeExpr):
+                continue
+            if name.text == "choice":
+                self.note(argument.name.span, Symbol("choice", argument.name.text))
+            else:
+                self.type(argument)
+
+    def data_type(self, written: DataType, known: Sequence[str], scope: _Scope) -> None:
+        if written.name is not None:
+            kind = "type" if written.name.text in known else "unknown"
+            self.note(written.name.span, Symbol(kind, written.name.text))
+        for argument in written.arguments:
+            if argument.name is not None:
+                home = written.name.text if written.name is not None else ""
+                self.note(argument.name.span, Symbol("argument", argument.name.text, home))
+            self.expr(argument.value, scope)
+        for _, part in written.parts:
+            self.data_type(part, known, scope)
+
+    # ── statements ──────────────────────────────────────────────────────────────────────────────────────
+
+    def body(self, statements: Sequence[Stmt], kind: str, scope: _Scope, end: int) -> None:
+        """`kind` is that of the declaration, or `phase`; `end` is where its names end."""
+        for statement in statements:
+            match statement:
+                case FieldStmt(name, value):
+                    field = fields.BY_KIND.get(kind, {}).get(name.text)
+                    known = field is not None or (kind == "model" and name.text == "input")
+                    symbol = Symbol("field" if known else "unknown", name.text, kind, -1, field)
+                    self.note(name.span, symbol)
+                    self.expr(value, scope, field.type if field else ANY)
+                case Phase(name, inner):
+                    self.note(name.span, local_symbol("phase", name, self.module.path, statement), True)
+                    self.body(inner, "phase", _Scope(scope), statement.span.end)
+                case LayerStmt(call):
+                    self.expr(call, scope, LAYER)
+                case LetStmt(name, value):
+                    self.expr(value, scope)
+                    kept = isinstance(value, Name) and value.text == "x" and kind in ("block", "model")
+                    self.define("tensor" if kept else "variable", name, scope, end, statement)
+                case BranchStmt(name, what, inner):
+                    self.body(inner, kind, _Scope(scope), statement.span.end)
+                    self.define("module" if what == "module" else "tensor", name, scope, end, statement)
+                case IfStmt(condition, yes, no):
+                    self.expr(condition, scope, BOOL)
+                    between = no[0].span.start if no else statement.span.end
+                    self.body(yes, kind, _Scope(scope), between)
+                    self.body(no, kind, _Scope(scope), statement.span.end)
+                case ForStmt(names, iterable, inner):
+                    self.expr(iterable, scope)
+                    within = _Scope(scope)
+                    for name in names:
+                        self.define("variable", name, within, statement.span.end, statement)
+                    self.body(inner, kind, within, statement.span.end)
+                case GroupStmt(name, inner):
+                    self.body(inner, kind, _Scope(scope), statement.span.end)
+                    self.define("group", name, scope, end, statement)
+
+    # ── expressions ─────────────────────────────────────────────────────────────────────────────────────
+
+    def expr(self, expr: Expr, scope: _Scope, want: Type = ANY) -> None:
+        self.wants[expr] = want
+        match expr:
+            case Name():
+                self.note(expr.span, self.named(expr, scope, want))
+            case Literal() | Missing():
+                pass
+            case ListExpr(items):
+                for item in items:
+                    self.expr(item, scope, wanted.item(want) or ANY)
+            case Comprehension():
+                self.expr(expr.iterable, scope)
+                inner = _Scope(scope)
+                for name in expr.names:
+                    self.define("variable", name, inner, expr.span.end, expr)
+                first = expr.span.start  # the body stands before the names
+                self.regions.append(Region(first, expr.span.end, dict(inner.names)))
+                if expr.condition is not None:
+                    self.expr(expr.condition, inner, BOOL)
+                self.expr(expr.body, inner, wanted.item(want) or ANY)
+            case CallExpr():
+                self.call(expr, scope, want)
+            case Attribute(value, name):
+                self.expr(value, scope)
+                self.note(name.span, self.member(value, name, scope))
+            case Index(value, index):
+                self.expr(value, scope)
+                self.expr(index, scope, INT)
+            case Unary(op, operand):
+                self.expr(operand, scope, BOOL if op == "not" else want)
+            case Binary(op, left, right):
+                inner_want = BOOL if op in ("and", "or") else want if op in _SAME else ANY
+                self.expr(left, scope, inner_want)
+                self.expr(right, scope, inner_want)
+            case IfExpr(condition, yes, no):
+                self.expr(condition, scope, BOOL)
+                self.expr(yes, scope, want)
+                self.expr(no, scope, want)
+
+    def named(self, name: Name, scope: _Scope, want: Type, called: bool = False) -> Symbol:
+        """What a name in an expression stands for."""
+        text = name.text
+        if local := scope.find(text):
+            return local
+        if text in self.module.names:
+            return self.bound(text, self.module.names[text], wanted.kinds(want))
+        if called and want == LAYER and text in STATEMENTS:
+            return Symbol("statement", text)
+        if text == "x" and not called:
+            return Symbol("tensor", "x")
+        if text in FUNCTIONS:
+            return Symbol("function", text)
+        if text in self.catalog.constants:
+            return Symbol("constant", text, "", -1, self.catalog.constants[text])
+        fitting = self.catalog.named(text, wanted.kinds(want)) or self.catalog.named(text)
+        if fitting:
+            return component_symbol(fitting[0])
+        return Symbol("choice" if text in wanted.words(want) else "unknown", text)
+
+    def call(self, call: CallExpr, scope: _Scope, want: Type) -> None:
+        if not isinstance(call.callee, Name):
+            self.expr(call.callee, scope)
+            self.arguments(call, None, None, scope)
+            return
+        symbol = self.named(call.callee, scope, want, called=True)
+        self.note(call.callee.span, symbol)
+        signature = self.signature(symbol)
+        if signature is not None:
+            self.calls[call] = Called(call, symbol, signature)
+        self.arguments(call, symbol, signature, scope)
+
+    def signature(self, symbol: Symbol) -> Signature | None:
+        """What may be given to what a name stands for; None where that is not known."""
+        target = symbol.target
+        if isinstance(target, Component):
+            return component_signature(target)
+        if isinstance(target, Declared):
+            return declared_signature(target)
+        return TTA if symbol == Symbol("function", TTA.name) else None
+
+    def arguments(
+        self, call: CallExpr, symbol: Symbol | None, signature: Signature | None, scope: _Scope
+    ) -> None:
+        for position, argument in enumerate(call.arguments):
+            slot = slot_of(signature, position, argument) if signature is not None else None
+            if argument.name is not None:
+                self.note(argument.name.span, self.argument(argument.name.text, symbol, signature, slot))
+            others = signature.others if signature is not None and argument.name is not None else None
+            self.expr(argument.value, scope, slot.type if slot else others or ANY)
+
+    def argument(
+        self, name: str, symbol: Symbol | None, signature: Signature | None, slot: Slot | None
+    ) -> Symbol:
+        """What the name of an argument stands for: of a declaration, its parameter."""
+        if symbol is not None and isinstance(symbol.target, Declared):
+            declared = symbol.target
+            for parameter in getattr(declared.decl, "params", None) or ():
+                if parameter.name.text == name:
+                    return local_symbol("parameter", parameter.name, declared.module.path, parameter)
+        known = slot is not None or (signature is not None and signature.others is not None)
+        if symbol is None or not known:
+            return Symbol("unknown", name)
+        return Symbol("argument", name, symbol.home or symbol.name, -1, slot)
+
+    # ── attributes ──────────────────────────────────────────────────────────────────────────────────────
+
+    def member(self, value: Expr, name: Name, scope: _Scope) -> Symbol:
+        """What stands after a dot: a group of a trained model, a part or fact of a data block, a size of a tensor."""
+        symbol = self.stands_for(value, scope)
+        if symbol is None:
+            return Symbol("attribute", name.text)
+        return members(symbol, self.catalog).get(name.text, Symbol("unknown", name.text))
+
+    def stands_for(self, value: Expr, scope: _Scope) -> Symbol | None:
+        """The declaration or tensor that an expression stands for; None where that is not plain to see."""
+        match value:
+            case Name():
+                found = self.named(value, scope, ANY)
+            case CallExpr(callee=Name() as callee):
+                found = self.named(callee, scope, ANY, called=True)
+            case Attribute(inner, name):
+                return self.member(inner, name, scope)
+            case _:
+                return None
+        if found.kind in ("let", "variable"):
+            target = found.target
+            aliased = target.decl if isinstance(target, Declared) else target
+            if isinstance(aliased, LetStmt) and isinstance(aliased.value, Name):
+                return None if aliased.value.text == found.name else self.stands_for(aliased.value, _Scope())
+            return None
+        return found if found.kind in ("data", "train", "tensor", "group", "attribute") else None
+
+
+_SAME = ("+", "-", "*", "/", "//", "%", "**")
+
+
+def slot_of(signature: Signature, position: int, argument: Argument) -> Slot | None:
+    """The parameter that an argument is for."""
+    if argument.name is not None:
+        return signature.slot(argument.name.text)
+    positional = signature.positional
+    return positional[position] if position < len(positional) else None
+
+
+def declared_signature(declared: Declared) -> Signature | None:
+    """What a declaration may be given; None where it takes nothing."""
+    params = getattr(declared.decl, "params", None)
+    if params is None:
+        return None
+    slots = [
+        Slot(
+            p.name.text,
+            ANY if p.type is None else type_of(p.type, Diagnostics()),
+            p.default is None,
+            p.default,
+        )
+        for p in params
+    ]
+    return Signature(declared.name, slots)
+
+
+def _of_kind(components: Sequence[Component], kinds: Iterable[str]) -> Component:
+    """The component of one of the kinds that are wanted, else the first."""
+    return next((c for c in components if c.kind in kinds), components[0])

@@ -1,0 +1,103 @@
+"""One file as it was compiled, with what editors ask about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from mfc.dsl.compiler import Compiled
+from mfc.dsl.editor.bindings import Bindings
+from mfc.dsl.elaborate import LayerRecord
+from mfc.dsl.recording import Recording
+from mfc.dsl.resolve import Module
+from mfc.dsl.source import Source, Span
+from mfc.dsl.syntax import Comment, Expr, File
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A file of a program: the spec itself, or a file that it imports."""
+
+    compiled: Compiled
+    module: Module
+    recording: Recording
+
+    @property
+    def path(self) -> str:
+        return self.module.path
+
+    @property
+    def file(self) -> File:
+        return self.module.file
+
+    @property
+    def source(self) -> Source:
+        return self.module.file.source
+
+    @property
+    def text(self) -> str:
+        return self.source.text
+
+    @cached_property
+    def bindings(self) -> Bindings:
+        return Bindings(self.compiled.program, self.module, self.compiled.catalog)
+
+    def nodes_at(self, offset: int) -> list[Any]:
+        """The nodes of the tree whose spans hold the offset or end there, outermost first."""
+        found: list[Any] = []
+        inside: Sequence[Any] = self.file.declarations
+        while inside:
+            holding = [node for node in inside if node.span.start <= offset <= node.span.end]
+            if not holding:
+                break
+            found.append(holding[-1])  # of two that meet at the offset the one that begins there
+            inside = list(children(holding[-1]))
+        return found
+
+    def comment_at(self, offset: int) -> Comment | None:
+        """The comment that the offset is in, or at the end of."""
+        return next((c for c in self.file.comments if c.span.start < offset <= c.span.end), None)
+
+    def values(self, expr: Expr) -> Sequence[Any]:
+        """What the check found an expression to be: see `Recording.values`."""
+        return self.recording.values(expr)
+
+    def layers_at(self, span: Span) -> Sequence[LayerRecord]:
+        """What a layer's statement stands for in all models whose shapes are known, each as it is found there."""
+        return self._layers.get((span.start, span.end), ())
+
+    @cached_property
+    def _layers(self) -> dict[tuple[int, int], list[LayerRecord]]:
+        checked, found = self.compiled.checked, {}
+        models = [
+            *checked.models.values(),
+            *(t.model for t in checked.trains.values() if t.model is not None),
+        ]
+        for model in {id(model): model for model in models}.values():
+            for record in model.layers:
+                if record.span.source is self.source:
+                    found.setdefault((record.span.start, record.span.end), []).append(record)
+        return found
+
+
+def children(node: Any) -> Iterator[Any]:
+    """The nodes right within a node, in the order of the text."""
+    for name in _names(type(node)):
+        value = getattr(node, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            yield from _nodes(item)
+
+
+def _nodes(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):  # a part of a data type: its name and its type
+        for item in value:
+            yield from _nodes(item)
+    elif hasattr(value, "span"):
+        yield value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name != "span") if is_dataclass(kind) else ()

@@ -1,0 +1,55 @@
+"""What expressions were found to be while a spec was checked, for editors that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mfc.dsl.evaluate import Evaluator
+from mfc.dsl.scope import Scope
+from mfc.dsl.syntax import CallExpr, Expr
+from mfc.dsl.types import ANY, Type, Unknown
+
+MAX_VALUES = 8
+
+
+class Recording:
+    """The values of expressions. An expression has several where its body is followed for several arguments, or stands
+    in a loop; of these the first `MAX_VALUES` that differ are kept."""
+
+    def __init__(self) -> None:
+        self._values: dict[Expr, list[Any]] = {}
+
+    def add(self, expr: Expr, value: Any) -> None:
+        known = self._values.setdefault(expr, [])
+        if isinstance(value, Unknown) or len(known) >= MAX_VALUES:
+            return
+        if not any(type(other) is type(value) and other == value for other in known):
+            known.append(value)
+
+    def values(self, expr: Expr) -> Sequence[Any]:
+        """What was known of an expression, in the order in which it was found: nothing where all depends on what
+        only a call or the data tells."""
+        return self._values.get(expr, ())
+
+    def __contains__(self, expr: Expr) -> bool:
+        """Whether an expression was looked at: not the branch of an `if` that nothing takes."""
+        return expr in self._values
+
+
+class RecordingEvaluator(Evaluator):
+    """An evaluator that writes down what it finds."""
+
+    def __init__(self, *args: Any, recording: Recording) -> None:
+        super().__init__(*args)
+        self.recording = recording
+
+    def evaluate(self, expr: Expr, scope: Scope, want: Type = ANY) -> Any:
+        value = super().evaluate(expr, scope, want)
+        self.recording.add(expr, value)
+        return value
+
+    def call(self, expr: CallExpr, scope: Scope, want: Type) -> Any:
+        value = super().call(expr, scope, want)
+        self.recording.add(expr, value)  # a layer's call is asked for without `evaluate`
+        return value

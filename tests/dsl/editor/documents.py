@@ -1,0 +1,48 @@
+"""Documents for tests: specs of the package by their files, others by their text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.compiler import compile
+from mfc.dsl.editor.document import Document
+from mfc.dsl.recording import Recording
+from mfc.dsl.source import Source
+from mfc.spec import DiskFiles
+
+SPECS = Path(__file__).parents[3] / "specs"
+
+
+class _Files(DiskFiles):
+    """Some files that lie on no disk, beside those that do."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        super().__init__([Path("/spec")])
+        self.texts = {f"/spec/{name}": text for name, text in texts.items()}
+
+    def read(self, path: str) -> str:
+        return self.texts[path] if path in self.texts else super().read(path)
+
+
+def of_text(text: str, **others: str) -> Document:
+    """The document of a text; `others` are files beside it: `parts="..."` is `parts.mfs`."""
+    files = _Files({f"{name}.mfs": other for name, other in others.items()})
+    return _document(Source("main.mfs", text), "/spec/main.mfs", files)
+
+
+def of_file(path: Path) -> Document:
+    return _document(Source(path.name, path.read_text()), path.as_posix(), DiskFiles([path.parent]))
+
+
+def _document(source: Source, path: str, files: DiskFiles) -> Document:
+    recording = Recording()
+    compiled = compile(source, path, files, builtin_catalog(), opening=True, recording=recording)
+    return Document(compiled, compiled.program.entry, recording)
+
+
+def imported(document: Document, name: str) -> Document:
+    """The document of a file that another one imports."""
+    modules = document.compiled.program.modules
+    return Document(document.compiled, modules[f"/spec/{name}.mfs"], document.recording)

@@ -1,0 +1,173 @@
+"""Names in specs and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfc.dsl.editor.document import children
+from mfc.dsl.syntax import Attribute, CallExpr, Name
+from mfc.dsl.types import INT, Kind
+from mfc.dsl.values import ComponentValue, Instance
+from tests.dsl.editor.documents import SPECS, imported, of_file, of_text
+
+ALL = sorted(SPECS.rglob("*.mfs"))
+
+TEXT = """import "parts.mfs" (conv)
+
+param width: int = 16
+
+data digits: image -> category {
+    source     = builtin("digits")
+    split      = random(valid = 0.2)
+    label      = parent()
+    item_transforms  = [flip()]
+    batch_transforms = [flip()]
+}
+
+block twice(nf, deep = true) {
+    let before = x
+    for i in range(2) { conv(nf, ks = 3) }
+    if deep { add(before) }
+}
+
+model net(classes) {
+    group body {
+        conv(width)
+        twice(width)
+    }
+    group head { adaptive_avg_pool(1)  flatten()  linear(classes) }
+}
+
+train fit {
+    data    = digits
+    model   = net(digits.classes)
+    loss    = cross_entropy()
+    metrics = [accuracy()]
+    phase all { epochs = 1 }
+}
+
+train more { data = digits  model = net(digits.classes)  loss = cross_entropy()  weights = fit.body  epochs = 1 }
+"""
+PARTS = "block conv(nf, ks: int = 3) { conv2d(nf, ks)  relu() }\n"
+
+
+def nodes(inside: Any) -> list[Any]:
+    return [inside, *(found for child in children(inside) for found in nodes(child))]
+
+
+def symbols(text: str, written: str, document: Any) -> list[tuple[str, str, int]]:
+    found = [o for o in document.bindings.occurrences if o.span.text == written]
+    return [(o.symbol.kind, o.symbol.home, o.symbol.at) for o in found]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())
+def test_every_name_of_the_specs_stands_for_something(path: Path) -> None:
+    document = of_file(path)
+    written = [n for decl in document.file.declarations for n in nodes(decl) if isinstance(n, Name)]
+    named = {o.span.start: o for o in document.bindings.occurrences}
+    assert [n.text for n in written if n.span.start not in named] == []
+    assert all(o.span.text == o.symbol.name for o in named.values() if o.symbol.kind != "file")
+    members = {
+        n.name.span.start
+        for decl in document.file.declarations
+        for n in nodes(decl)
+        if isinstance(n, Attribute)
+    }
+    unknown = [
+        o.span.text for o in named.values() if o.symbol.kind == "unknown" and o.span.start not in members
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())
+def test_the_check_finds_the_same_behind_names(path: Path) -> None:
+    """What the text alone tells against what the evaluation came to."""
+    document, compared = of_file(path), 0
+    symbol = {o.span.start: o.symbol for o in document.bindings.occurrences}
+    for node in (n for decl in document.file.declarations for n in nodes(decl)):
+        if not isinstance(node, Name | CallExpr):
+            continue
+        name = node if isinstance(node, Name) else node.callee
+        for value in document.values(node):
+            found = symbol[name.span.start]
+            if isinstance(value, ComponentValue) and found.kind == "component":
+                assert found.home == value.info.target
+                compared += 1
+            if isinstance(value, Instance) and found.kind in ("data", "block", "model", "train"):
+                assert found.target is value.declared
+                compared += 1
+    assert compared or "std" in path.parts
+
+
+def test_names_lead_to_where_they_are_defined() -> None:
+    document = of_text(TEXT, parts=PARTS)
+    assert document.compiled.errors == []
+    conv = ("block", "/spec/parts.mfs", PARTS.index("conv"))
+    assert symbols(TEXT, "conv", document) == [conv] * 3
+    ks = ("parameter", "/spec/parts.mfs", PARTS.index("ks"))
+    assert symbols(TEXT, "ks", document) == [ks]
+    assert ks in symbols(PARTS, "ks", imported(document, "parts"))
+    body = ("group", "/spec/main.mfs", TEXT.index("body"))
+    assert symbols(TEXT, "body", document) == [body] * 2
+    before = ("tensor", "/spec/main.mfs", TEXT.index("before"))
+    assert symbols(TEXT, "before", document) == [before] * 2
+    flips = [home.rpartition(".")[2] for _, home, _ in symbols(TEXT, "flip", document)]
+    assert flips == ["item_transforms:flip", "batch_geometric:flip"]
+
+
+def test_definitions_are_marked() -> None:
+    document = of_text(TEXT, parts=PARTS)
+    defined = [o.span.text for o in document.bindings.occurrences if o.defines]
+    assert defined == [
+        "width", "digits", "twice", "nf", "deep", "before", "i", "net", "classes", "body", "head", "fit", "all", "more",
+    ]  # fmt: skip
+
+
+def test_local_names_end_with_their_braces() -> None:
+    document = of_text(TEXT, parts=PARTS)
+
+    def names(at: str) -> list[str]:
+        return sorted(document.bindings.locals_at(TEXT.index(at)))
+
+    assert names("conv(nf") == ["before", "deep", "i", "nf"]
+    assert names("add(") == ["before", "deep", "nf"]
+    assert names("let before") == ["deep", "nf"]
+    assert names("train fit") == []
+
+
+def test_names_of_comprehensions_are_known_before_they_stand() -> None:
+    text = "let squares = [n * n for n in range(4) if n > 1]\n"
+    document = of_text(text)
+    assert {(o.symbol.kind, o.symbol.at) for o in document.bindings.occurrences if o.span.text == "n"} == {
+        ("variable", text.index("n in"))
+    }
+    assert list(document.bindings.locals_at(text.index("n * n"))) == ["n"]
+
+
+def test_wants_are_those_of_fields_and_arguments() -> None:
+    document = of_text(TEXT, parts=PARTS)
+    wants = {expr.span.text: want for expr, want in document.bindings.wants.items()}
+    assert wants["cross_entropy()"] == Kind("loss")
+    assert wants["accuracy()"] == Kind("metric")
+    assert wants["3"] == INT
+    assert wants["twice(width)"] == Kind("layer")
+
+
+def test_what_a_mistake_spoils_is_no_more_than_its_declaration() -> None:
+    text = "model broken { conv2d(\nlet a = 3\nlet b = a\nlet c = nowhere\n"
+    document = of_text(text)
+    assert symbols(text, "a", document) == [("let", "/spec/main.mfs", text.index("a = 3"))] * 2
+    assert [kind for kind, _, _ in symbols(text, "nowhere", document)] == ["unknown"]
+
+
+def test_values_and_shapes_are_those_of_the_check() -> None:
+    document = of_text(TEXT, parts=PARTS)
+    at = TEXT.index("width)\n        twice")
+    name = next(n for n in document.nodes_at(at) if isinstance(n, Name))
+    assert list(document.values(name)) == [16]
+    flat = next(n for n in document.nodes_at(TEXT.index("flatten()") + 1) if isinstance(n, CallExpr))
+    found = document.layers_at(flat.span)  # of both trains
+    assert [[str(side) for side in record.out or ()] for record in found] == [["batch", "16"]] * 2
