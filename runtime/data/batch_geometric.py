@@ -24,12 +24,15 @@ class flip(Geometric):
 
     Args:
         p: probability.
+        alternate: draw once which images begin mirrored, and in every second epoch mirror the others: two epochs show
+            both forms of each image, where chance shows half of them in one form only. K. Jordan, "94% on CIFAR-10 in
+            3.29 Seconds on a Single GPU" (2024).
     """
 
     draws, exact = 1, True
 
-    def __init__(self, p: Annotated[float, Range(0, 1)] = 0.5) -> None:
-        self.p = p
+    def __init__(self, p: Annotated[float, Range(0, 1)] = 0.5, alternate: bool = False) -> None:
+        self.p, self.alternates = p, alternate
 
     def matrix(self, u: Tensor, height: int, width: int) -> Tensor:
         sign = torch.where(u[:, 0] < self.p, -1.0, 1.0)

@@ -155,7 +155,12 @@ class BatchPipeline:
         if not self._drawing:
             return []
         counts = [transform.draws for transform in self._drawing]
-        return [u.to(torch.float64) for u in uniforms(self._streams, epoch, items, counts)]
+        draws = [u.to(torch.float64) for u in uniforms(self._streams, epoch, items, counts)]
+        for place, transform in enumerate(self._drawing):
+            if isinstance(transform, Geometric) and transform.alternates:
+                first = self._streams[place].uniform(0, items, transform.draws).to(torch.float64)
+                draws[place] = (first + epoch % 2 / 2) % 1
+        return draws
 
     def _empty(self, shape: tuple[int, ...], images: Tensor) -> Tensor:
         """Memory for the result, in the memory format of the images."""

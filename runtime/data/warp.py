@@ -30,11 +30,14 @@ class Geometric:
     Attributes:
         draws: how many numbers in [0, 1) each item needs.
         exact: whether every output pixel is some input pixel (flips, quarter turns, crops), for any draw.
+        alternates: whether an item's numbers are the same in all epochs, but for 1/2 that is added to them, modulo 1,
+            in every second one.
         pad_mode: what is seen outside the picture; `None` fits in with whatever the other transforms say.
     """
 
     draws: int = 0
     exact: bool = False
+    alternates: bool = False
     pad_mode: PadMode | None = None
 
     def size(self, height: int, width: int) -> tuple[int, int]:

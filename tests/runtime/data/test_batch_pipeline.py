@@ -53,6 +53,18 @@ def test_two_transforms_of_one_name_draw_apart():
     assert 0.35 < flipped_once < 0.65 and 0.35 < flipped_twice < 0.65
 
 
+def test_an_alternating_flip_shows_both_forms_of_each_image_in_two_epochs():
+    images, chain = noise(200, 3, 4, 5), (flip(alternate=True), normalize(cifar_stats))
+    mirrored = augment(images.flip(3), normalize(cifar_stats))
+    plain = augment(images, normalize(cifar_stats))
+    epochs = [augment(images, *chain, epoch=epoch) for epoch in range(4)]
+    begins = (epochs[0] == mirrored).flatten(1).all(1)
+    assert 0.35 < begins.float().mean() < 0.65
+    assert torch.equal(epochs[0], torch.where(begins[:, None, None, None], mirrored, plain))
+    assert torch.equal(epochs[1], torch.where(begins[:, None, None, None], plain, mirrored))
+    assert torch.equal(epochs[2], epochs[0]) and torch.equal(epochs[3], epochs[1])
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.permutations(range(7)), st.integers(1, 7), st.sampled_from([1, 10_000, 1 << 30]))
 def test_an_item_does_not_depend_on_its_batch(order, count, piece):
