@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import mfc
-from mfc import cli
+from mfc import arguments
 from mfc.dsl import elaborate, parse, resolve, scan, scope
 from mfc.dsl.render import render
 from mfc.runtime.training import events
@@ -116,7 +116,7 @@ def test_the_limits_are_those_of_the_compiler() -> None:
 
 
 def test_the_options_are_those_of_the_command_line() -> None:
-    (commands,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (commands,) = (a for a in arguments._parser()._actions if isinstance(a, argparse._SubParsersAction))
     real = {
         (option, name)
         for name, command in commands.choices.items()
