@@ -34,8 +34,14 @@ class Catalog:
     One name may stand for components of several kinds, as `flip` does for items and for batches.
     """
 
-    def __init__(self, components: Iterable[Component], constants: Mapping[str, Any] | None = None) -> None:
-        self.constants: dict[str, Any] = dict(constants or {})
+    def __init__(
+        self,
+        components: Iterable[Component],
+        constants: Mapping[str, Any] = {},
+        constant_docs: Mapping[str, str] = {},
+    ) -> None:
+        self.constants: dict[str, Any] = dict(constants)
+        self.constant_docs: dict[str, str] = dict(constant_docs)
         self.components: dict[tuple[str, str], Component] = {}
         self._kinds: dict[str, dict[str, None]] = {}
         for component in components:
@@ -95,8 +101,9 @@ def read_catalog(folder: str, package: str) -> tuple[Catalog, dict[str, list[Rea
     table.save()
     components = [component for reading in readings.values() for component in reading.components]
     constants = {name: value for reading in readings.values() for name, value in reading.constants.items()}
+    docs = {name: doc for reading in readings.values() for name, doc in reading.constant_docs.items()}
     problems = {path: list(reading.problems) for path, reading in readings.items() if reading.problems}
-    return Catalog(components, constants), problems
+    return Catalog(components, constants, docs), problems
 
 
 def read_components(text: str, path: str, module: str | None) -> tuple[list[Component], list[ReadProblem]]:

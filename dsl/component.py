@@ -100,11 +100,13 @@ class ReadProblem(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a Python file holds: components, and constants that specs may use (lower-case literals)."""
+    """What a Python file holds: components, and constants that specs may use (lower-case literals) with their
+    documentation, the text that stands after each."""
 
     components: tuple[Component, ...] = ()
     constants: Mapping[str, Any] = {}
     problems: tuple[ReadProblem, ...] = ()
+    constant_docs: Mapping[str, str] = {}
 
 
 # ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,15 +118,15 @@ def reading_to_json(reading: Reading) -> Any:
         [_component_to_json(component) for component in reading.components],
         dict(reading.constants),
         [list(problem) for problem in reading.problems],
+        dict(reading.constant_docs),
     ]
 
 
 def reading_from_json(data: Any) -> Reading:
     """The reading that `reading_to_json` wrote."""
-    components, constants, problems = data
-    return Reading(
-        tuple(map(_component_from_json, components)), constants, tuple(ReadProblem(*p) for p in problems)
-    )
+    components, constants, problems, docs = data
+    read = tuple(map(_component_from_json, components))
+    return Reading(read, constants, tuple(ReadProblem(*p) for p in problems), docs)
 
 
 def _component_to_json(c: Component) -> Any:

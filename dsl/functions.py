@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.scope import MAX_LIST, make_list
@@ -88,22 +88,89 @@ def _ensemble(*args: Any) -> Ensemble | Unknown:
 TRAINED = ("train", "tta")
 """The kinds of what stands for a trained model."""
 
-FUNCTIONS: dict[str, tuple[Callable[..., Any], Type]] = {
-    "range": (_range, list_of(INT)),
-    "enumerate": (_enumerate, list_of(ANY)),
-    "zip": (_zip, list_of(ANY)),
-    "len": (_len, INT),
-    "min": (_extreme("min", min), FLOAT),
-    "max": (_extreme("max", max), FLOAT),
-    "str": (_str, STRING),
-    "ensemble": (_ensemble, Kind("ensemble")),
-    "tta": (Augmented, Kind("tta")),
+
+class Function(NamedTuple):
+    """A function: what works it out, the type of what it gives, the ways in which it is called, what it does."""
+
+    call: Callable[..., Any]
+    result: Type
+    forms: tuple[str, ...]
+    doc: str
+    example: str
+
+
+FUNCTIONS = {
+    "range": Function(
+        _range,
+        list_of(INT),
+        ("range(stop)", "range(start, stop)", "range(start, stop, step)"),
+        "The whole numbers from `start`, 0 if it is left out, up to `stop`, which is not among them.",
+        "let folds = range(5)",
+    ),
+    "enumerate": Function(
+        _enumerate,
+        list_of(ANY),
+        ("enumerate(list)",),
+        "The items of a list, each as a pair with its number, from 0.",
+        "let pairs = [i * n for i, n in enumerate([64, 128, 256])]",
+    ),
+    "zip": Function(
+        _zip,
+        list_of(ANY),
+        ("zip(list, list, ...)",),
+        "The first items of lists together, then the second ones, and so on; the lists have one length.",
+        "let sums = [a + b for a, b in zip([1, 2], [10, 20])]",
+    ),
+    "len": Function(
+        _len,
+        INT,
+        ("len(list)", "len(string)"),
+        "How many items a list has, or characters a string.",
+        "let n = len([3, 4, 6, 3])",
+    ),
+    "min": Function(
+        _extreme("min", min),
+        FLOAT,
+        ("min(number, ...)", "min(list)"),
+        "The smallest of some numbers.",
+        "let n = min(64, 128)",
+    ),
+    "max": Function(
+        _extreme("max", max),
+        FLOAT,
+        ("max(number, ...)", "max(list)"),
+        "The largest of some numbers.",
+        "let n = max([64, 128])",
+    ),
+    "str": Function(
+        _str,
+        STRING,
+        ("str(value)",),
+        "A number, string or boolean as text.",
+        'let name = "fold" + str(3)',
+    ),
+    "ensemble": Function(
+        _ensemble,
+        Kind("ensemble"),
+        ("ensemble([train, train, ...])",),
+        "Several trained models as one, for `evaluate`: their probabilities, or values, are averaged item by item. "
+        "Models may read their items differently, but tell the same classes of the same items.",
+        "evaluate together { model = ensemble([fit(1), fit(2)])  metrics = [accuracy()] }",
+    ),
+    "tta": Function(
+        Augmented,
+        Kind("tta"),
+        ("tta(model, n = 4, beta = 0.25)",),
+        "A trained model that is asked about augmented forms of each item, too, for `evaluate`: the answer is the mean "
+        "of `n` of them, counted `1 - beta`, and of the plain one, counted `beta`.",
+        "evaluate augmented { model = tta(fit(1))  metrics = [accuracy()] }",
+    ),
 }
 
 
 def call_function(name: str, args: list[Any]) -> Any:
     """The value of a function, or an Unknown of its type where an argument is not known yet. Raises FunctionError."""
-    function, result = FUNCTIONS[name]
+    function = FUNCTIONS[name]
     if any(isinstance(a, Unknown | Dim) for a in args):
-        return Unknown(ANY if name in ("min", "max") else result)
-    return function(*args)
+        return Unknown(ANY if name in ("min", "max") else function.result)
+    return function.call(*args)

@@ -8,11 +8,13 @@ A component is a function or class at the top of the file with a decorator of `m
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from mfc.dsl import types
@@ -125,7 +127,9 @@ class _Reader:
                         found[node.name] = self.component(node, mark, decorator)
                         break
         constants = {name: v for name, v in self.literals.items() if name[0].isalpha() and name.islower()}
-        return Reading(tuple(found.values()), constants, tuple(sorted(self.problems, key=lambda p: p[1:3])))
+        docs = {name: doc for name, doc in _documented(self.tree.body) if name in constants}
+        problems = tuple(sorted(self.problems, key=lambda p: p[1:3]))
+        return Reading(tuple(found.values()), constants, problems, docs)
 
     # ── the decorator ───────────────────────────────────────────────────────────────────────────────────
 
@@ -423,6 +427,15 @@ def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
                 yield name, value
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 yield name, value
+
+
+def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """The names that are given values, with the texts that stand after these."""
+    for assignment, after in pairwise(body):
+        match after:
+            case ast.Expr(value=ast.Constant(value=str(doc))):
+                for name, _ in _assigned([assignment]):
+                    yield name, inspect.cleandoc(doc)
 
 
 def _method(node: ast.ClassDef, name: str) -> Function | None:
