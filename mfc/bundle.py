@@ -25,6 +25,7 @@ from mfc.trained import Trained
 if TYPE_CHECKING:
     import os
 
+    from PIL.Image import Image
     from torch import nn
 
     from mfc.predicting import Predictor
@@ -79,9 +80,9 @@ class Bundle:
         """The text of the spec that it was trained with."""
         return (self._trained.folder / self._spec).read_bytes().decode("utf-8-sig", errors="replace")
 
-    def predict(self, item: str | Path) -> Prediction:
-        """What the model says of one item, exactly as `run["fit"].predict` does: an image by its path, a text by
-        itself."""
+    def predict(self, item: str | Path | Image) -> Prediction:
+        """What the model says of one item, exactly as `run["fit"].predict` does: an image by its path or as Pillow has
+        it, a text by itself."""
         return self._trained.predict(item)
 
     def predict_files(

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from PIL import Image
+from PIL.ImageFile import ImageFile
 
 from mfc.dsl import ir
 from mfc.runtime.build import build
@@ -25,7 +30,7 @@ class NewItem(NamedTuple):
 
     Args:
         name: what it is called: its path as it was given, of a row of texts `reviews.csv:7` with the line where it
-            begins, of a text by itself `-:7` or `text:1`.
+            begins, of a text by itself `-:7` or `text:1`, of an image by itself `image`.
         source: opens it.
         item: what its source calls it.
     """
@@ -42,6 +47,27 @@ class Texts(NamedTuple):
 
     def open(self, item: str) -> str:
         return self.text
+
+
+class Picture(NamedTuple):
+    """A source of one image, which stays as it is."""
+
+    image: Image.Image
+    files: image_files
+
+    def open(self, item: str) -> Image.Image:
+        return self.files.converted(self._anew())
+
+    def _anew(self) -> Image.Image:
+        """A JPEG that was not read yet is opened anew, since its decoder may then skip pixels as it does for a file."""
+        file = self.image.fp if isinstance(self.image, ImageFile) and self.image.tile else None
+        if file is None or self.image.format != "JPEG":
+            return self.image.copy()
+        place = file.tell()
+        file.seek(0)
+        anew = Image.open(BytesIO(file.read()))
+        file.seek(place)
+        return anew
 
 
 def given(texts: Iterable[str], name: str = "text") -> Iterator[NewItem]:
@@ -84,6 +110,12 @@ class Finder:
                 yield from self._at(os.path.expanduser(os.fspath(path)))
             except RunError as error:
                 yield error
+
+    def image(self, image: Image.Image) -> NewItem:
+        """An image by itself as an item, which is read as a file with it would be."""
+        own = self._source(".") if self.own.target == _IMAGE_FILES else None
+        files = own or image_files(Path("."), channels=self.channels)  # type: ignore[arg-type]
+        return NewItem("image", Picture(image, files), "")
 
     def _at(self, path: str) -> Iterator[NewItem]:
         if os.path.isdir(path):
@@ -140,6 +172,8 @@ class Finder:
             item = filled(source.image, {name: row.fields[place] for name, place in columns.items()})
             yield NewItem(os.path.join(folder, item), source.files, item)
 
+
+_IMAGE_FILES = f"{image_files.__module__}:{image_files.__name__}"
 
 _TARGETS = [f"{source.__module__}:{source.__name__}" for source in (image_table, text_table)]
 """The sources of rows of a table."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from mfc.dsl import ir
@@ -247,10 +248,23 @@ class Predictor:
         for item, said in self.said(self.found(paths, images), batch_size, failed):
             yield item.name, said
 
-    def file(self, path: str | os.PathLike[str]) -> Prediction:
-        """What the models say of a file. Raises RunError R0503 for a folder or a table, and what is wrong with it."""
-        if os.path.isdir(path) or len(said := [*islice(self.files([path], batch_size=1), 2)]) != 1:
-            message = f"`{os.fspath(path)}` is not one item"
+    def one(self, item: str | os.PathLike[str] | Image.Image) -> Prediction:
+        """What the models say of one item. Raises RunError R0503 for what is none, and what is wrong with it. See
+        `Trained.predict`."""
+        if isinstance(item, str) and self.of_texts:
+            return next(self.texts(item, batch_size=1))
+        if isinstance(item, Image.Image) and not self.of_texts:
+            return next(self.said([self._finder().image(item)], 1))[1]
+        if self.of_texts or not isinstance(item, str | os.PathLike):
+            kind, wanted = (
+                ("a text", "a string") if self.of_texts else ("an image", "its path or an image of Pillow")
+            )
+            help = "`PIL.Image.fromarray` makes an image of an array" if hasattr(item, "__array__") else None
+            raise RunError(
+                "R0503", f"{kind} is predicted from {wanted}, not from {type(item).__name__}", help=help
+            )
+        if os.path.isdir(item) or len(said := [*islice(self.files([item], batch_size=1), 2)]) != 1:
+            message = f"`{os.fspath(item)}` is not one item"
             raise RunError("R0503", message, help="`predict_files` takes folders and tables")
         return said[0][1]
 
@@ -263,10 +277,7 @@ class Predictor:
 
     def found(self, paths: Paths, images: str | None = None) -> Found:
         """The items of files, folders and tables; one path stands for itself."""
-        paths = [paths] if isinstance(paths, str | os.PathLike) else paths
-        stage = self.models[0].stage
-        channels = None if self.of_texts else stage.recipe["data"]["shape"][0]
-        return Finder(stage.placing["data"]["source"], channels, images)(paths)
+        return self._finder(images)([paths] if isinstance(paths, str | os.PathLike) else paths)
 
     def given(self, texts: Iterable[str]) -> Found:
         """Texts by themselves as items; one text stands for itself. Raises RunError R0503 where images are
@@ -317,6 +328,11 @@ class Predictor:
         if self.of_texts:
             return [TextAnswers(m.stage, m.inputs, m.learner, processes(m.means)) for m in self.models]
         return [ImageAnswers(m.stage, m.learner, m.means.workers) for m in self.models]
+
+    def _finder(self, images: str | None = None) -> Finder:
+        stage = self.models[0].stage
+        channels = None if self.of_texts else stage.recipe["data"]["shape"][0]
+        return Finder(stage.placing["data"]["source"], channels, images)
 
     def _must_be_of_texts(self) -> None:
         if not self.of_texts:

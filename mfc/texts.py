@@ -1,4 +1,4 @@
-"""What trained models of texts are used for: they classify texts, say which words mattered, and go on with texts."""
+"""What trained models of texts are used for: they say which words mattered, and go on with texts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,6 @@ from mfc.stages import Folders
 if TYPE_CHECKING:
     from mfc.runtime.text.tokenizer import Encoder
     from mfc.runtime.training.learner import Learner
-    from mfc.runtime.training.predict import Prediction
-
-
-def predict(stage: ir.Stage, inputs: Folders, learner: Learner, text: str | Path) -> Prediction:
-    """What a trained classifier says of a text, cut into tokens by the tokenizer that it was trained with. Raises
-    RunError R0503 for what is no text."""
-    _must_be(stage, classifier=True)
-    if not isinstance(text, str):
-        raise RunError("R0503", f"a text is predicted from a string, not from {type(text).__name__}")
-    return learner.predict(_ids(stage, inputs, text)[1])
 
 
 def attention(

@@ -17,6 +17,8 @@ from mfc.runtime.training.history import read_history
 from mfc.stages import Means
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mfc.predicting import Predictor
     from mfc.runtime.training.activations import Activations
     from mfc.runtime.training.findings import ConfusionMatrix, TopLoss
@@ -76,12 +78,10 @@ class Trained:
 
         return read_activations(self.folder)
 
-    def predict(self, item: str | Path) -> Prediction:
-        """What the model says of one item, prepared as the validation items were: an image by its path, a text by
-        itself."""
-        if "tokenizer" in self.stage.placing["data"]:
-            return texts.predict(self.stage, self.inputs, self.learner, item)
-        return self._predictor.file(item)
+    def predict(self, item: str | Path | Image) -> Prediction:
+        """What the model says of one item, prepared as the validation items were: an image by its path or as Pillow has
+        it, a text by itself. Raises RunError R0503 for what is no item, and for language models."""
+        return self._predictor.one(item)
 
     def predict_files(
         self,

@@ -80,10 +80,15 @@ class image_files:
 
     def open(self, item: str) -> Image.Image:
         """An item as an image in mode RGB or L. The pixels of a JPEG may be unread still."""
+        from PIL import Image
+
+        return self.converted(Image.open(f"{self.root}/{item}"))
+
+    def converted(self, image: Image.Image) -> Image.Image:
+        """An image in mode RGB or L out of one that was just opened, which is closed where it is another one."""
         import numpy as np
         from PIL import Image
 
-        image = Image.open(f"{self.root}/{item}")
         if image.format == "JPEG" and self.mode == "L" and image.mode == "RGB":
             image.draft("L", None)  # the decoder then skips colour altogether
             image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels

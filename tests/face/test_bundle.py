@@ -217,7 +217,10 @@ def test_a_bundle_says_what_the_run_says(run: mfc.Run, folder: Path, tmp_path: P
     texts = ["It was a fine film, and that is so.", "dull", ""]
     items = texts if train == "review" else sorted((folder / "images").rglob("*.png"))[:3]
     for item in items:
-        assert same(bundle.predict(item), run[train].predict(item)), item
+        said = run[train].predict(item)
+        assert same(bundle.predict(item), said), item
+        if isinstance(item, Path):
+            assert same(bundle.predict(Image.open(item)), said), item
     if train == "review":
         assert bundle.attention(texts[0], "good") == run[train].attention(texts[0], "good")
     assert list(bundle.vocab) == list(run[train].learner.dls.vocab)

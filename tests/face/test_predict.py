@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -139,6 +140,49 @@ def test_one_path_and_one_text_stand_for_themselves(run: mfc.Run, tmp_path: Path
         assert list(run[FIT].predict_files(one)) == list(run[FIT].predict_files([path]))
     text = "Of Man's first disobedience"
     assert list(run[FORWARDS].predict_texts(text)) == list(run[FORWARDS].predict_texts([text]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_of_pillow_is_predicted_as_its_file(tmp_path: Path, channels: int) -> None:
+    spec = SPEC.replace('builtin("digits")', f'image_files("photos", channels = {channels})')
+    spec = spec.replace("train = 200, valid = 100", "train = 10, valid = 4")
+    stats = "imagenet_stats" if channels == 3 else "digits_stats"
+    spec = spec.replace("else none]", "else resize(8)]").replace("digits_stats", stats)
+    (tmp_path / "spec.mfs").write_text(spec)
+    for i in range(24):  # of several kinds, and large enough that the decoder of a JPEG skips pixels
+        photo = Image.merge("RGB", [Image.effect_noise((80, 70), 90) for _ in range(3)])
+        folder = tmp_path / "photos" / str(i % 2)
+        folder.mkdir(parents=True, exist_ok=True)
+        if i % 3 == 0:
+            photo.save(folder / f"{i}.jpg")
+        elif i % 3 == 1:
+            photo.quantize(20).save(folder / f"{i}.png", transparency=3)
+        else:
+            Image.fromarray(np.array(photo)[..., 0].astype(np.uint16) * 257).save(folder / f"{i}.png")
+    fit = mfc.compile(tmp_path / "spec.mfs").run([FIT], device="cpu", workers=0, progress=False)[FIT]
+    for path in sorted((tmp_path / "photos").rglob("*.*")):
+        said = fit.predict(path)
+        for image in (Image.open(path), Image.open(io.BytesIO(path.read_bytes()))):
+            before = image.size, image.mode
+            assert fit.predict(image) == fit.predict(image) == said, path
+            assert (image.size, image.mode) == before
+            image.load()  # it was not closed
+            assert path.suffix == ".jpg" or fit.predict(image) == said
+
+
+def test_what_is_no_item(run: mfc.Run, tmp_path: Path) -> None:
+    array = np.zeros((8, 8), np.uint8)
+    for name, item, said in (
+        (FIT, array, "an image is predicted from its path or an image of Pillow, not from ndarray"),
+        (FIT, 3, "not from int"),
+        (FIT, tmp_path, "is not one item"),
+        (FORWARDS, Image.fromarray(array), "a text is predicted from a string, not from Image"),
+        ("pretrain", "said Alice", "is a language model, which predicts no labels"),
+    ):
+        with pytest.raises(mfc.RunError, match=said) as raised:
+            run[name].predict(item)  # type: ignore[arg-type]
+        assert raised.value.code == "R0503"
+        assert ("`PIL.Image.fromarray`" in str(raised.value)) == (item is array)
 
 
 def test_images_of_another_size_are_noted_once(
@@ -312,11 +356,6 @@ def test_a_name_that_is_no_text(
     Image.new("L", (8, 8)).save(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
     assert main(["predict", "spec.mfs", FIT, str(tmp_path), "--device", "cpu"]) == 0
     assert capfdbinary.readouterr().out.startswith(os.fsencode(tmp_path) + b"/\xff.png: ")
-
-
-def test_one_item_is_a_file(run: mfc.Run, tmp_path: Path) -> None:
-    with pytest.raises(mfc.RunError, match="is not one item"):
-        run[FIT].predict(tmp_path)
 
 
 def test_what_can_not_be_predicted(

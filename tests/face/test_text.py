@@ -155,7 +155,7 @@ def test_a_language_model_goes_on_with_a_text(run: mfc.Run) -> None:
     assert text == run["pretrain"].generate("The film was", count=8, temperature=0.5, top_k=5)
     with pytest.raises(mfc.RunError, match="no language model"):
         run["classify"].generate("The film")
-    with pytest.raises(mfc.RunError, match="no classifier"):
+    with pytest.raises(mfc.RunError, match="a language model, which predicts no labels"):
         run["pretrain"].predict("The film")
     for wrong in ({"temperature": 0}, {"top_k": 0}, {"count": -1}):
         with pytest.raises(mfc.RunError, match=f"`{next(iter(wrong))}` is "):
