@@ -111,6 +111,13 @@ def resolve(entry: Source, path: str, files: Files, catalog: Catalog, diagnostic
     return _Resolver(files, catalog, diagnostics).program(entry, path)
 
 
+def import_path(decl: Import, path: str, standard: str) -> str:
+    """The absolute path that an import names which stands in the file at `path`."""
+    written = str(decl.path.value)
+    ships = written.startswith(STANDARD_FOLDER) and decl.kind == "import"
+    return posixpath.normpath(posixpath.join(standard if ships else posixpath.dirname(path), written))
+
+
 class _Resolver:
     def __init__(self, files: Files, catalog: Catalog, diagnostics: Diagnostics) -> None:
         self.files = files
@@ -187,17 +194,14 @@ class _Resolver:
 
     def locate(self, decl: Import, module: Module) -> str | None:
         """The absolute path that an import means, or None where it leaves the spec's folder tree."""
-        written = str(decl.path.value)
-        ships = written.startswith(STANDARD_FOLDER) and decl.kind == "import"
-        start = self.files.standard if ships else posixpath.dirname(module.path)
-        path = posixpath.normpath(posixpath.join(start, written))
+        path = import_path(decl, module.path, self.files.standard)
         roots = (*self.files.roots, posixpath.join(self.files.standard, STANDARD_FOLDER.rstrip("/")))
         if any(path.startswith(root.rstrip("/") + "/") for root in roots):
             return path
         self.diagnostics.add(
             "E0214",
             decl.path.span,
-            f'"{written}" lies outside the spec\'s folder',
+            f'"{decl.path.value}" lies outside the spec\'s folder',
             f"leaves {self.files.display(self.files.roots[0])}",
             help="move the file into the folder of the spec, or allow more with `--allow-outside FOLDER`",
         )

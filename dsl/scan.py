@@ -7,7 +7,7 @@ reported and passed on as what it was probably meant to be, so that the parser c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -177,7 +177,7 @@ def _by_context(found: Scan) -> None:
         before = kind
     found.tokens = out
     if any(token.text == "x" for token in out):
-        found.problems += [_reserved(token) for token in _bound(out) if token.text == "x"]
+        found.problems += [_reserved(token) for token in bound(out) if token.text == "x"]
 
 
 _SOFT = {*DECLARATION_WORDS, "group", "phase", "branch", "module"}
@@ -208,7 +208,7 @@ def _soft_keyword(tokens: list[Token], i: int, before: str, top: bool) -> str | 
     return word.upper() if opens else None
 
 
-def _bound(tokens: list[Token]) -> Iterator[Token]:
+def bound(tokens: Sequence[Token]) -> Iterator[Token]:
     """The names that are given a meaning where they stand: declared, of a `for`, parameters."""
     parameters = [False]  # for each open bracket, whether it holds parameters
     variables = False

@@ -6,6 +6,7 @@ takes and files with mistakes are served like all others.
 
 from __future__ import annotations
 
+import posixpath
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ from mfc.dsl import fields
 from mfc.dsl import want as wanted
 from mfc.dsl.callables import TTA, component_signature
 from mfc.dsl.calls import Signature, Slot
-from mfc.dsl.catalog import Catalog
+from mfc.dsl.compiler import Compiled
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.editor.members import members
+from mfc.dsl.editor.members import kept, members
 from mfc.dsl.editor.symbols import Symbol, component_symbol, declared_symbol, local_symbol
 from mfc.dsl.elaborate import LAYER, STATEMENTS
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.params import PLAIN, type_of
-from mfc.dsl.resolve import Declared, Module, Program, Used
+from mfc.dsl.recording import Recording
+from mfc.dsl.resolve import Declared, Module, Used, import_path
+from mfc.dsl.scan import bound, scan
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import (
     Argument,
@@ -62,6 +65,7 @@ from mfc.dsl.syntax import (
     ValueDecl,
 )
 from mfc.dsl.types import ANY, BOOL, INT, Kind, Type
+from mfc.dsl.values import Current, Instance, Kept, Part
 
 
 @dataclass(frozen=True)
@@ -94,15 +98,16 @@ class Region:
 class Bindings:
     """The names of one file of a program."""
 
-    def __init__(self, program: Program, module: Module, catalog: Catalog) -> None:
-        walk = _Walk(program, module, catalog)
+    def __init__(self, compiled: Compiled, module: Module, recording: Recording) -> None:
+        walk = _Walk(compiled, module, recording)
         for decl in module.file.declarations:
             walk.declaration(decl)
         self.occurrences: Sequence[Occurrence] = sorted(walk.occurrences, key=lambda o: o.span.start)
         self.wants: Mapping[Expr, Type] = walk.wants
         """The type that is wanted where an expression stands; ANY where nothing is said."""
         self.calls: Mapping[CallExpr, Called] = walk.calls
-        self._regions = walk.regions
+        self.regions: Sequence[Region] = walk.regions
+        """Where local names can be used; outer regions come before those within them."""
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -122,18 +127,20 @@ class Bindings:
     def locals_at(self, offset: int) -> dict[str, Symbol]:
         """The local names that can be used at an offset; inner ones win."""
         found: dict[str, Symbol] = {}
-        for region in self._regions:  # outer regions come before those within them
+        for region in self.regions:
             if region.start <= offset <= region.end:
                 found |= region.symbols
         return found
 
 
 class _Scope:
-    """Local names within those around."""
+    """Local names within those around. `groups` are those of the stack of layers that is filled here: one that is named
+    in both branches of an `if` is one group."""
 
-    def __init__(self, outer: _Scope | None = None) -> None:
+    def __init__(self, outer: _Scope | None = None, groups: dict[str, Symbol] | None = None) -> None:
         self.names: dict[str, Symbol] = {}
         self.outer = outer
+        self.groups = groups if groups is not None else outer.groups if outer is not None else {}
 
     def find(self, name: str) -> Symbol | None:
         scope: _Scope | None = self
@@ -145,23 +152,29 @@ class _Scope:
 
 
 class _Walk:
-    def __init__(self, program: Program, module: Module, catalog: Catalog) -> None:
-        self.program = program
+    def __init__(self, compiled: Compiled, module: Module, recording: Recording) -> None:
+        self.standard = compiled.standard
         self.module = module
-        self.catalog = catalog
+        self.catalog = compiled.catalog
+        self.recording = recording
         self.occurrences: list[Occurrence] = []
         self.wants: dict[Expr, Type] = {}
         self.calls: dict[CallExpr, Called] = {}
         self.regions: list[Region] = []
+        self.aliases: dict[Symbol, Symbol | None] = {}
         self.by_decl = {id(declared.decl): declared for declared in module.declarations()}
 
     def note(self, span: Span, symbol: Symbol, defines: bool = False) -> None:
         self.occurrences.append(Occurrence(span, symbol, defines))
 
-    def define(self, kind: str, name: Name, scope: _Scope, end: int, target: Any = None) -> None:
+    def define(self, kind: str, name: Name, scope: _Scope, end: int, target: Any = None) -> Symbol:
         """A local name, which can be used from behind its own place to `end`."""
         symbol = local_symbol(kind, name, self.module.path, target)
         self.note(name.span, symbol, defines=True)
+        self.bring(symbol, name, scope, end)
+        return symbol
+
+    def bring(self, symbol: Symbol, name: Name, scope: _Scope, end: int) -> None:
         scope.names.setdefault(name.text, symbol)
         self.regions.append(Region(name.span.end, end, {name.text: symbol}))
 
@@ -198,10 +211,26 @@ class _Walk:
                 self.parameters(decl.params, scope, end)
                 self.body(decl.body, decl.kind, scope, end)
             case BrokenDecl():
-                pass
+                self.broken(decl)
+
+    def broken(self, decl: BrokenDecl) -> None:
+        """The names in what could not be read that stand for something outside of it, as far as that can be told."""
+        tokens = scan(decl.span.text).tokens
+        own = {token.text for token in bound(tokens)}
+        for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None]):
+            known = token.text in self.module.names or (after is not None and after.type == "LPAR")
+            member = before is not None and before.type == "DOT"
+            label = after is not None and after.type in ("EQUAL", "COLON")
+            if token.type == "NAME" and known and not member and not label and token.text not in own:
+                start = decl.span.start + token.start
+                span = Span(decl.span.source, start, start + len(token.text))
+                symbol = self.named(Name(token.text, span), _Scope(), ANY, called=True)
+                if symbol.kind != "unknown":
+                    self.note(span, symbol)
 
     def imported(self, decl: Import) -> None:
-        self.note(decl.path.span, Symbol("file", str(decl.path.value), target=decl))
+        home = import_path(decl, self.module.path, self.standard)
+        self.note(decl.path.span, Symbol("file", posixpath.basename(home), home, target=decl))
         for name in decl.names:
             binding = self.module.names.get(name.text)
             self.note(name.span, self.bound(name.text, binding))
@@ -246,7 +275,8 @@ class _Walk:
                 home = written.name.text if written.name is not None else ""
                 self.note(argument.name.span, Symbol("argument", argument.name.text, home))
             self.expr(argument.value, scope)
-        for _, part in written.parts:
+        for name, part in written.parts:
+            self.note(name.span, local_symbol("parameter", name, self.module.path, written), defines=True)
             self.data_type(part, known, scope)
 
     # ── statements ──────────────────────────────────────────────────────────────────────────────────────
@@ -268,10 +298,12 @@ class _Walk:
                     self.expr(call, scope, LAYER)
                 case LetStmt(name, value):
                     self.expr(value, scope)
-                    kept = isinstance(value, Name) and value.text == "x" and kind in ("block", "model")
-                    self.define("tensor" if kept else "variable", name, scope, end, statement)
+                    stands = self.stands_for(value, scope)
+                    tensor = isinstance(value, Name) and stands is not None and stands.kind == "tensor"
+                    symbol = self.define("tensor" if tensor else "variable", name, scope, end, statement)
+                    self.aliases[symbol] = stands
                 case BranchStmt(name, what, inner):
-                    self.body(inner, kind, _Scope(scope), statement.span.end)
+                    self.body(inner, kind, _Scope(scope, {}), statement.span.end)
                     self.define("module" if what == "module" else "tensor", name, scope, end, statement)
                 case IfStmt(condition, yes, no):
                     self.expr(condition, scope, BOOL)
@@ -285,8 +317,12 @@ class _Walk:
                         self.define("variable", name, within, statement.span.end, statement)
                     self.body(inner, kind, within, statement.span.end)
                 case GroupStmt(name, inner):
-                    self.body(inner, kind, _Scope(scope), statement.span.end)
-                    self.define("group", name, scope, end, statement)
+                    self.body(inner, kind, _Scope(scope, {}), statement.span.end)
+                    new = local_symbol("group", name, self.module.path, statement)
+                    symbol = scope.groups.setdefault(name.text, new)
+                    self.note(name.span, symbol, defines=True)
+                    if any(kept(statement)) and name.text not in scope.names:
+                        self.bring(symbol, name, scope, end)
 
     # ── expressions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -401,26 +437,35 @@ class _Walk:
         symbol = self.stands_for(value, scope)
         if symbol is None:
             return Symbol("attribute", name.text)
-        return members(symbol, self.catalog).get(name.text, Symbol("unknown", name.text))
+        known = members(symbol, self.catalog, self.recording)
+        return known.get(name.text, Symbol("unknown", name.text))
 
     def stands_for(self, value: Expr, scope: _Scope) -> Symbol | None:
-        """The declaration or tensor that an expression stands for; None where that is not plain to see."""
-        match value:
-            case Name():
-                found = self.named(value, scope, ANY)
-            case CallExpr(callee=Name() as callee):
-                found = self.named(callee, scope, ANY, called=True)
-            case Attribute(inner, name):
-                return self.member(inner, name, scope)
-            case _:
-                return None
-        if found.kind in ("let", "variable"):
-            target = found.target
-            aliased = target.decl if isinstance(target, Declared) else target
-            if isinstance(aliased, LetStmt) and isinstance(aliased.value, Name):
-                return None if aliased.value.text == found.name else self.stands_for(aliased.value, _Scope())
-            return None
-        return found if found.kind in ("data", "train", "tensor", "group", "attribute") else None
+        """The data block, train or tensor that an expression stands for; None where that can't be told."""
+        name = value.callee if isinstance(value, CallExpr) else value
+        if isinstance(name, Name):
+            found = self.named(name, scope, ANY, called=name is not value)
+            if found in self.aliases:
+                return self.aliases[found]
+            if found.kind in ("data", "train", "tensor", "group", "attribute"):
+                return found
+        elif isinstance(value, Attribute):
+            found = self.member(value.value, value.name, scope)
+            if found.kind in ("tensor", "group", "attribute") and found.home:
+                return found
+        return next(filter(None, map(_symbol_of, self.recording.values(value))), None)
+
+
+def _symbol_of(value: Any) -> Symbol | None:
+    """What a value that the check found has members as."""
+    match value:
+        case Instance(kind="data" | "train"):
+            return declared_symbol(value.declared)
+        case Part():
+            return Symbol("attribute", value.part, "data")
+        case Current() | Kept():
+            return Symbol("tensor", "x")
+    return None
 
 
 _SAME = ("+", "-", "*", "/", "//", "%", "**")

@@ -42,7 +42,7 @@ class Document:
 
     @cached_property
     def bindings(self) -> Bindings:
-        return Bindings(self.compiled.program, self.module, self.compiled.catalog)
+        return Bindings(self.compiled, self.module, self.recording)
 
     def nodes_at(self, offset: int) -> list[Any]:
         """The nodes of the tree whose spans hold the offset or end there, outermost first."""

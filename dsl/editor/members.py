@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mfc.dsl import attributes
 from mfc.dsl.catalog import Catalog
+from mfc.dsl.component import Component
 from mfc.dsl.editor.symbols import Symbol, component_symbol, local_symbol
+from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Declared, Used
 from mfc.dsl.syntax import (
     BodyDecl,
     BranchStmt,
     CallExpr,
+    Expr,
     FieldStmt,
     ForStmt,
     GroupStmt,
@@ -21,11 +24,12 @@ from mfc.dsl.syntax import (
     Stmt,
     ValueDecl,
 )
+from mfc.dsl.values import ComponentValue, Instance
 
 _MAX_DEPTH = 16  # models that are named after models
 
 
-def members(symbol: Symbol, catalog: Catalog) -> Mapping[str, Symbol]:
+def members(symbol: Symbol, catalog: Catalog, recording: Recording) -> Mapping[str, Symbol]:
     """What can stand after a name and a dot."""
     match symbol.kind:
         case "data":
@@ -34,60 +38,106 @@ def members(symbol: Symbol, catalog: Catalog) -> Mapping[str, Symbol]:
         case "attribute" if symbol.home == "data" and symbol.name in attributes.PARTS:
             return {name: Symbol("attribute", name, "part") for name in ("texts", "class_counts")}
         case "train":
-            groups = groups_of(symbol.target, catalog)
+            groups = groups_of(symbol.target, catalog, recording)
             return groups | {"history": Symbol("attribute", "history", "train")}
         case "tensor":
             return {name: Symbol("attribute", name, "tensor") for name in attributes.OF_CURRENT}
         case "group" if isinstance(symbol.target, GroupStmt):
-            inner = symbol.target.body
-            return {
-                s.name.text: local_symbol("tensor", s.name, symbol.home, s)
-                for s in inner
-                if isinstance(s, LetStmt | BranchStmt)
-            }
+            return {s.name.text: local_symbol("tensor", s.name, symbol.home, s) for s in kept(symbol.target)}
     return {}
 
 
-def groups_of(declared: Declared, catalog: Catalog, depth: int = 0) -> dict[str, Symbol]:
-    """The parameter groups of a model, or of the model that a train has, by name."""
+def groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> dict[str, Symbol]:
+    """The outermost groups of a model, or of the model that a train has, by name. Where that depends on what only a
+    call tells, they are those of the first model that was found there."""
+    return next((groups for groups in _groups_of(declared, catalog, recording, 0) if groups), {})
+
+
+def all_groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> list[dict[str, Symbol]]:
+    """The groups of all models that `groups_of` may mean."""
+    return list(_groups_of(declared, catalog, recording, 0))
+
+
+def _groups_of(
+    declared: Declared, catalog: Catalog, recording: Recording, depth: int
+) -> Iterator[dict[str, Symbol]]:
     decl = declared.decl
     if depth > _MAX_DEPTH:
-        return {}
+        return
     match decl:
         case BodyDecl(kind="train"):
-            value = next(
-                (s.value for s in decl.body if isinstance(s, FieldStmt) and s.name.text == "model"), None
-            )
+            written = [s.value for s in decl.body if isinstance(s, FieldStmt) and s.name.text == "model"]
+        case ValueDecl(kind="model") | LetStmt():
+            written = [decl.value]
         case BodyDecl(kind="model"):
-            return {
-                g.name.text: local_symbol("group", g.name, declared.module.path, g)
-                for g in _groups(decl.body)
-            }
-        case ValueDecl(kind="model"):
-            value = decl.value
+            found: dict[str, Symbol] = {}
+            for group in groups_in(decl.body):
+                found.setdefault(
+                    group.name.text, local_symbol("group", group.name, declared.module.path, group)
+                )
+            yield found
+            return
         case _:
-            return {}
+            return
+    for value in written[:1]:
+        for model in _models(value, declared, catalog, recording):
+            if isinstance(model, Declared):
+                yield from _groups_of(model, catalog, recording, depth + 1)
+            else:
+                home = component_symbol(model).home
+                yield {g: Symbol("group", g, home) for g in model.facts.get("groups", ())}
+
+
+def _models(
+    value: Expr, within: Declared, catalog: Catalog, recording: Recording
+) -> Iterator[Declared | Component]:
+    """What an expression in a declaration that asks for a model stands for."""
     name = value.callee if isinstance(value, CallExpr) else value
-    if not isinstance(name, Name):
-        return {}
-    match declared.module.names.get(name.text):
-        case Declared() as other:
-            return groups_of(other, catalog, depth + 1)
-        case Used(components):
-            pass
-        case _:
-            components = catalog.named(name.text, ["architecture"])
-    named = [group for component in components for group in component.facts.get("groups", ())]
-    return {group: Symbol("group", group, component_symbol(components[0]).home) for group in named}
+    if isinstance(name, Name) and name.text not in _own_names(within):
+        match within.module.names.get(name.text):
+            case Declared() as other:
+                yield other
+                return
+            case Used(components):
+                yield from components[:1]
+                return
+            case None:
+                yield from catalog.named(name.text, ["architecture"])
+                return
+    for found in recording.values(value):
+        if isinstance(found, Instance):
+            yield found.declared
+        elif isinstance(found, ComponentValue):
+            yield found.info
 
 
-def _groups(statements: Sequence[Stmt]) -> Iterator[GroupStmt]:
+def _own_names(declared: Declared) -> set[str]:
+    """The names that a declaration gives a meaning of its own."""
+    decl = declared.decl
+    body = decl.body if isinstance(decl, BodyDecl) else ()
+    parameters = getattr(decl, "params", None) or ()
+    return {p.name.text for p in parameters} | {s.name.text for s in body if isinstance(s, LetStmt)}
+
+
+def groups_in(statements: Sequence[Stmt]) -> Iterator[GroupStmt]:
+    """The groups that statements make, without those within others."""
     for statement in statements:
         match statement:
             case GroupStmt():
                 yield statement
-                yield from _groups(statement.body)
             case IfStmt(_, yes, no):
-                yield from _groups((*yes, *no))
+                yield from groups_in((*yes, *no))
             case ForStmt():
-                yield from _groups(statement.body)
+                yield from groups_in(statement.body)
+
+
+def kept(group: GroupStmt) -> Iterator[LetStmt | BranchStmt]:
+    """The tensors that a group keeps, which are seen after it by the group's name."""
+    tensors = {"x"}
+    for statement in group.body:
+        match statement:
+            case BranchStmt(kind="branch"):
+                yield statement
+            case LetStmt(name, Name(text)) if text in tensors:
+                tensors.add(name.text)
+                yield statement

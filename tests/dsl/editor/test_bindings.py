@@ -51,6 +51,12 @@ train fit {
 
 train more { data = digits  model = net(digits.classes)  loss = cross_entropy()  weights = fit.body  epochs = 1 }
 """
+DIGITS = """data digits: image -> category {
+    source = builtin("digits")
+    split  = random(valid = 0.2)
+    label  = parent()
+}
+"""
 PARTS = "block conv(nf, ks: int = 3) { conv2d(nf, ks)  relu() }\n"
 
 
@@ -171,3 +177,75 @@ def test_values_and_shapes_are_those_of_the_check() -> None:
     flat = next(n for n in document.nodes_at(TEXT.index("flatten()") + 1) if isinstance(n, CallExpr))
     found = document.layers_at(flat.span)  # of both trains
     assert [[str(side) for side in record.out or ()] for record in found] == [["batch", "16"]] * 2
+
+
+def kinds(text: str, written: str, **others: str) -> list[tuple[str, int]]:
+    return [(kind, at) for kind, _, at in symbols(text, written, of_text(text, **others))]
+
+
+def test_a_group_is_a_name_of_the_body_only_where_it_keeps_tensors() -> None:
+    text = """let body = 3
+model plain { group body { linear(8) }  linear(body) }
+model skips { group body { let half = x }  add(body.half) }
+"""
+    declared, plain, skips = (
+        text.index(f"{word} body") + len(word) + 1 for word in ("let", "{ group", "s { group")
+    )
+    assert kinds(text, "body") == [
+        ("let", declared), ("group", plain), ("let", declared), ("group", skips), ("group", skips),
+    ]  # fmt: skip
+    assert kinds(text, "half") == [("tensor", text.index("half"))] * 2
+
+
+def test_a_group_that_is_made_in_either_branch_is_one() -> None:
+    text = """param big: bool = true
+model net { if big { group body { linear(8) } } else { group body { linear(4) } } }
+train fit { model = net }
+train more { model = net  weights = fit.body }
+"""
+    assert kinds(text, "body") == [("group", text.index("body"))] * 3
+
+
+def test_groups_within_groups_are_no_members_of_what_was_trained() -> None:
+    text = (
+        "model net { group body { group stem { linear(8) } } }\ntrain fit { model = net }\nlet a = fit.stem\n"
+    )
+    assert kinds(text, "stem") == [("group", text.index("stem")), ("unknown", -1)]
+
+
+def test_what_only_a_call_tells_is_what_the_check_found() -> None:
+    text = (
+        DIGITS
+        + """
+model net { group body { flatten()  linear(8) }  linear(digits.classes) }
+train fit(what) { data = digits  model = what  loss = cross_entropy()  epochs = 1 }
+let first = fit(net)
+train more(before) { data = digits  model = net  weights = before.body  loss = cross_entropy()  epochs = 1 }
+evaluate both { model = [more(first), more([first][0])]  metrics = [accuracy()] }
+block known(image) { linear(image.height) }
+model other { let image = x  known(image)  group body { relu() } }
+train last { data = digits  model = other  weights = first.body  loss = cross_entropy()  epochs = 1 }
+"""
+    )
+    document = of_text(text)
+    body = ("group", "/spec/main.mfs", text.index("body"))
+    other = ("group", "/spec/main.mfs", text.index("body { relu"))
+    assert symbols(text, "body", document) == [body, body, other, body]
+    assert symbols(text, "height", document) == [("attribute", "tensor", -1)]
+
+
+def test_names_in_what_cannot_be_read_are_those_of_other_declarations() -> None:
+    text = """param width: int = 16
+let named = 3
+block conv(nf) {
+    conv2d(width, ks = named)
+    let named = x.width
+    if then width }
+    linear(width = width)
+}
+let last = width
+"""
+    document = of_text(text)
+    assert symbols(text, "width", document) == [("param", "/spec/main.mfs", text.index("width"))] * 5
+    assert [kind for kind, _, _ in symbols(text, "conv2d", document)] == ["component"]
+    assert symbols(text, "named", document) == [("let", "/spec/main.mfs", text.index("named"))]
