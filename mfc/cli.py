@@ -180,6 +180,8 @@ def predict(given: argparse.Namespace) -> int:
     from mfc.show_predictions import show_predictions
 
     predictor, things = _predictor(given)
+    if given.images is not None and (given.text or not any(map(predictor.is_table, things))):
+        raise UsageError("`--images` says where the images of tables lie, and no table of images is given")
     form = "json" if given.json else "csv" if given.csv else "text"
     items = predictor.given(things) if given.text else _found(predictor, things, given.images)
     failed = show_predictions(predictor, items, form, given.top, given.out, given.batch_size)

@@ -78,6 +78,7 @@ class Driver:
     _digests: dict[str, str] = field(default_factory=dict)
     _measuring: CodeIndex = field(default_factory=lambda: CodeIndex(WATCHING))
     _stages: dict[str, ir.Stage] = field(default_factory=dict)
+    _planned: tuple[Spec, ir.Plan] | None = None
     _versions: Mapping[str, str] = field(default_factory=versions)
     _recalls: bool = False
     _gone: set[str] = field(default_factory=set)
@@ -92,11 +93,15 @@ class Driver:
 
     def plan(self) -> ir.Plan:
         """The plan as far as it is known now. Raises RunError R0502 where this version can't run a target."""
+        if self._planned is not None and self._planned[0] is self.spec:
+            return self._planned[1]
         try:
-            return self.spec.compiled.plan(self._code, self.targets)
+            plan = self.spec.compiled.plan(self._code, self.targets)
         except NotRunnable as error:
             message = f"this version of mfc checks {error.what}, but can't run it"
             raise RunError("R0502", message, help=error.help) from error
+        self._planned = self.spec, plan
+        return plan
 
     def look(self) -> Iterator[Status]:
         """Where each stage stands. Nothing is run but the listing of files."""
@@ -109,15 +114,18 @@ class Driver:
         return self._walk(execute=False)
 
     def run(self) -> Iterator[Status]:
-        """Runs every stage that is not up to date; gives each one's status before it ran.
+        """Runs every stage that is not up to date; gives each one's status before it ran. What keeps an export from
+        being written is raised after the others were.
 
         Raises:
             SpecError: the data is not what the spec takes it for, such as another number of classes.
             RunError, RunInterrupted: a stage could not be carried out.
         """
-        for stage in self.plan():  # before anything is trained
-            if stage.kind == "export":
-                exports.must_have(stage)
+        told = {s.name: error for s in self.plan() if s.kind == "export" and (error := exports.lacking(s))}
+        if self.targets and told.keys() >= set(self.targets):
+            raise told[self.targets[0]]
+        for error in told.values():  # before anything is trained
+            log.warning("%s", error.message)
         return self._walk(execute=True)
 
     def before(self, name: str) -> ir.Stage:
@@ -154,6 +162,9 @@ class Driver:
             checked = self.spec.compiled.checked
             known = [instance.name for instance in checked.runnable() if instance in checked.trains]
             help = f"there are {', '.join(known)}" if known else None
+            exported = {i.name: info.train for i, info in checked.exports.items()}.get(train)
+            if exported is not None:
+                help = f"it is an export of `{exported.name}`, whose name stands for the model"
             raise RunError("R0501", f"`{train}` is no training", help=help)
         if len(names) > 1:
             raise RunError("R0501", f"`{train}` is several trainings", help=f"there are {', '.join(names)}")
@@ -181,9 +192,21 @@ class Driver:
         for status in self._data(execute):
             seen.add(status.stage.name)
             yield status
+        failed: list[RunError] = []
         for stage in self.plan():
-            if stage.name not in seen:
-                yield self._step(stage, execute)
+            if stage.name in seen:
+                continue
+            try:
+                status = self._step(stage, execute)
+            except RunError as error:
+                if stage.kind != "export":  # nothing needs an export
+                    raise
+                failed.append(error)
+            else:
+                yield status
+        if failed:
+            failed[0].notes += [error.message for error in failed[1:]]
+            raise failed[0]
 
     def _data(self, execute: bool) -> Iterator[Status]:
         seen: set[str] = set()
@@ -294,6 +317,8 @@ class Driver:
                 if "tokenizer" in stage.placing["data"]:
                     result.depends_on(VOCAB)
             case "export":
+                if error := exports.lacking(stage):
+                    raise error
                 with _explained():
                     exports.run_export(stage, self.folders, result.folder)
             case "evaluation":

@@ -52,19 +52,26 @@ def run_export(stage: ir.Stage, inputs: Folders, out: Path) -> None:
         params=recipe.get("params", {}),
     )
     build(recipe["format"]).write(exported, out)
+    if not any(_named(out)):
+        raise RunError(
+            "R0608", f"the format `{recipe['format'].name}` of the export `{stage.name}` wrote nothing",
+            help="its method `write(exported, folder)` writes one file or more into `folder`",
+        )  # fmt: skip
 
 
-def must_have(stage: ir.Stage) -> None:
-    """Raises RunError R0606 where a package is missing that the format of an export needs."""
+def lacking(stage: ir.Stage) -> RunError | None:
+    """What is wrong (R0606) where a package is missing that the format of an export needs."""
     form = stage.recipe["format"]
     needs = find(form).__mfc_facts__["needs"]
-    if missing := [name for name in needs if find_spec(name) is None]:
-        what = f'"mfc[{form.name}]"' if form.target.startswith("mfc.") else " ".join(missing)
-        raise RunError(
-            "R0606", f"`{form.name}` of the export `{stage.name}` needs {' and '.join(missing)}, "
-            f"which {'is' if len(missing) == 1 else 'are'} not installed",
-            help=f"pip install {what}",
-        )  # fmt: skip
+    missing = [name for name in needs if find_spec(name) is None]
+    if not missing:
+        return None
+    what = f'"mfc[{form.name}]"' if form.target.startswith("mfc.") else " ".join(missing)
+    return RunError(
+        "R0606", f"`{form.name}` of the export `{stage.name}` needs {' and '.join(missing)}, "
+        f"which {'is' if len(missing) == 1 else 'are'} not installed",
+        help=f"pip install {what}",
+    )  # fmt: skip
 
 
 def read_export(stage: ir.Stage, folder: Path) -> Export:

@@ -124,7 +124,7 @@ class Finder:
                 yield NewItem(os.path.join(path, item), source, item)
         elif not os.path.exists(path):
             raise RunError("R0103", f"can't read `{path}`: there is no such file")
-        elif self._is_table(path):
+        elif self.is_table(path):
             yield from self._rows(path)
         else:
             folder, name = os.path.split(path)
@@ -151,7 +151,13 @@ class Finder:
     def _of_table(self) -> bool:
         return self.own.target in _TARGETS
 
-    def _is_table(self, path: str) -> bool:
+    @property
+    def of_images(self) -> bool:
+        """Whether tables are read whose rows name images."""
+        return self.own.target == _TARGETS[0]
+
+    def is_table(self, path: str) -> bool:
+        """Whether a path is read as a table."""
         if not self._of_table:
             return False
         own = self.own.args["file"]

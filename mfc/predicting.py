@@ -276,8 +276,18 @@ class Predictor:
     # ── items ───────────────────────────────────────────────────────────────────────────────────────────
 
     def found(self, paths: Paths, images: str | None = None) -> Found:
-        """The items of files, folders and tables; one path stands for itself."""
-        return self._finder(images)([paths] if isinstance(paths, str | os.PathLike) else paths)
+        """The items of files, folders and tables; one path stands for itself. Raises RunError R0503 for `images` where
+        no tables of images are read."""
+        finder = self._finder(images)
+        if images is not None and not finder.of_images:
+            name = self.models[0].stage.name
+            raise RunError("R0503", f"`{name}` reads no tables of images", help="leave `images` out")
+        return finder([paths] if isinstance(paths, str | os.PathLike) else paths)
+
+    def is_table(self, path: str) -> bool:
+        """Whether a path is read as a table of images."""
+        finder = self._finder()
+        return finder.of_images and finder.is_table(path)
 
     def given(self, texts: Iterable[str]) -> Found:
         """Texts by themselves as items; one text stands for itself. Raises RunError R0503 where images are

@@ -109,7 +109,8 @@ def result_json(run: Run) -> dict[str, Any]:
 def _exported(export: Export) -> str:
     """`bundle of fit, 1.2 MB`"""
     recipe, size = export.stage.recipe, sum(path.stat().st_size for path in export.files)
-    unit, factor = next((u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("bytes", 1)) if size >= f)
+    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+    unit, factor = next(((u, f) for u, f in units if size >= f), ("bytes", 1))
     return f"{recipe['format'].name} of {recipe['train']}, {size / factor:.3g} {unit}"
 
 

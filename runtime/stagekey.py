@@ -21,9 +21,9 @@ FORMAT = 1
 LIBRARIES = ("torch", "pillow", "sentencepiece")
 
 EXTRAS = {
-    "mfc.runtime.export.formats:onnx": "onnxscript",
-    "mfc.runtime.bodies.timm_body:timm_body": "timm",
-    "mfc.runtime.bodies.torchvision_body:torchvision_body": "torchvision",
+    "mfc.runtime.export.formats:onnx": ("onnx", "onnx-ir", "onnxscript"),
+    "mfc.runtime.bodies.timm_body:timm_body": ("timm",),
+    "mfc.runtime.bodies.torchvision_body:torchvision_body": ("torchvision",),
 }
 """The optional libraries that decide what a component does."""
 
@@ -50,7 +50,7 @@ def versions(libraries: Iterable[str] = LIBRARIES) -> dict[str, str]:
 def extras(stage: Stage) -> dict[str, str]:
     """The versions of the optional libraries that a stage's components need."""
     targets = {node.target for node in walk(stage.recipe) if isinstance(node, Call)}
-    return versions(library for target, library in EXTRAS.items() if target in targets)
+    return versions(library for target, those in EXTRAS.items() if target in targets for library in those)
 
 
 @dataclass(frozen=True)

@@ -311,6 +311,29 @@ def test_a_value_of_an_option_is_no_bundle(
     assert "error[R0104]" in capsys.readouterr().err
 
 
+def test_an_export_is_no_training_but_one_of_it(run: mfc.Run, folder: Path) -> None:
+    with pytest.raises(mfc.RunError, match="`tag_file` is no training") as caught:
+        mfc.compile(folder / "spec.mfs").predictor("tag_file")
+    assert caught.value.help == "it is an export of `tag`, whose name stands for the model"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["kind_file", "images"], ["tag_file", "images/a/0.png"], ["review_file", "--text", "so"]],
+)
+def test_images_of_tables_need_a_table(
+    run: mfc.Run, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:  # fmt: skip
+    monkeypatch.chdir(folder)
+    name, *asked = asked
+    (file,) = run.exports[name].files
+    assert main(["predict", str(file), *asked, "--images", "images"]) == 2
+    assert "`--images` says where the images of tables lie, and no table" in capsys.readouterr().err
+    if name == "kind_file":
+        with pytest.raises(mfc.RunError, match="`kind` reads no tables of images"):
+            next(mfc.load_bundle(file).predict_files(asked, images="images"))
+
+
 def test_a_bundle_on_the_command_line_has_its_params(
     run: mfc.Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -319,6 +319,10 @@ def test_missing_packages_are_told_before_anything_runs(
     monkeypatch.setattr(exports, "find_spec", lambda name: None)
     with pytest.raises(mfc.RunError, match="needs onnx and onnxscript, which are not installed"):
         job.run(["kind_onnx"])
+    with pytest.raises(mfc.RunError, match="needs onnx and onnxscript, which are not installed"):
+        job.run(["kind_onnx", "tag_pt"], workers=0, progress=False)
+    states = {status.stage.name: status.state for status in job.status(["kind_onnx", "tag_pt"])}
+    assert (states["kind_onnx"], states["tag_pt"]) == ("to run", "up to date")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import mfc
+from mfc.cli import main
 
 SPEC = """
-use "own.py" (counted, silent, failing_table, failing_metric, failing_export)
+use "own.py" (counted, silent, failing_table, failing_metric, failing_export, silent_export, empty_export)
 
 data digits: image -> category {
     source = builtin("digits")
@@ -22,6 +23,9 @@ evaluate quiet  { model = fit  predictions = silent() }
 evaluate table  { model = fit  predictions = failing_table() }
 evaluate metric { model = fit  metrics = [failing_metric()] }
 export   file   { model = fit  format = failing_export() }
+export   bare   { model = fit  format = silent_export() }
+export   empty  { model = fit  format = empty_export() }
+export   packed { model = fit  format = bundle() }
 """
 
 OWN = '''
@@ -75,6 +79,22 @@ class failing_export:
 
     def write(self, exported, folder):
         raise ValueError("no file")
+
+
+@mfc.export_format()
+class silent_export:
+    """Writes nothing."""
+
+    def write(self, exported, folder):
+        pass
+
+
+@mfc.export_format()
+class empty_export:
+    """Writes a file with nothing in it."""
+
+    def write(self, exported, folder):
+        (folder / "empty.txt").touch()
 '''
 
 
@@ -102,3 +122,22 @@ def test_what_fails_is_named(job: mfc.Job, target: str, name: str) -> None:
         run(job, target)
     assert caught.value.code == "R0211"
     assert any(f"`failing_{name}." in note and "own.py, line" in note for note in caught.value.notes)
+
+
+def test_a_format_writes_something(job: mfc.Job, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        mfc.RunError, match="the format `silent_export` of the export `bare` wrote nothing"
+    ) as caught:
+        run(job, "bare")
+    assert caught.value.code == "R0608"
+    assert main(["run", str(job.spec.path), "--target", "empty", "--workers", "0"]) == 0
+    assert "empty: empty_export of fit, 0 bytes\n" in capsys.readouterr().out
+
+
+def test_exports_that_fail_leave_the_others_alone(job: mfc.Job) -> None:
+    with pytest.raises(mfc.RunError) as caught:
+        job.run(["file", "bare", "packed"], device="cpu", workers=0, progress=False)
+    assert caught.value.code == "R0211"
+    assert caught.value.notes[-1] == "the format `silent_export` of the export `bare` wrote nothing"
+    (status,) = (status for status in job.status(["packed"]) if status.stage.name == "packed")
+    assert status.state == "up to date"

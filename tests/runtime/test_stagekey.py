@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfc.dsl.ir import Branch, Call, Fact, Join, Keep, Layer, Run, Stack, Stage, Trained
-from mfc.runtime.stagekey import Record, explain, record, show, versions
+from mfc.runtime.stagekey import Record, explain, extras, record, show, versions
 
 BASE: dict[str, Any] = {
     "optimizer": Call("optimizer", "adam", "mfc.runtime.optim:adam", {"lr": 3e-3, "wd": 0.01}),
@@ -249,3 +249,12 @@ def test_versions_are_read_without_importing() -> None:
         "torch": f"{torch[0]}.{torch[1]}",
         "pillow": metadata.version("pillow"),
     }
+
+
+def test_optional_libraries_count_where_a_component_uses_them() -> None:
+    pytest.importorskip("onnxscript")
+    form = Call("export_format", "onnx", "mfc.runtime.export.formats:onnx")
+    assert extras(stage({"format": form})).keys() == {"onnx", "onnx-ir", "onnxscript"}
+    assert (
+        extras(stage({"format": Call("export_format", "bundle", "mfc.runtime.export.bundle:bundle")})) == {}
+    )
