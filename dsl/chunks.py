@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from mfc.dsl.recovery import Reading, read
-from mfc.dsl.scan import DECLARATION_WORDS
+from mfc.dsl.scan import DECLARATION_WORDS, Token, scan
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import BrokenDecl
 
@@ -75,6 +75,18 @@ def _joined(text: str, chunks: list[tuple[int, int]], alone: Reading) -> tuple[R
 
 
 read_chunk = lru_cache(maxsize=4096)(read)
+
+
+_scanned = lru_cache(maxsize=1024)(scan)
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text, each chunk scanned alone, as it is read."""
+    return [
+        Token(token.type, token.text, token.start + start, token.end + start, token.fresh)
+        for start, end in cut(text)
+        for token in _scanned(text[start:end]).tokens
+    ]
 
 
 def place(value: T, source: Source, offset: int) -> T:

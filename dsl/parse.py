@@ -17,8 +17,8 @@ MAX_ERRORS = 50
 def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
     """The tree of a file. Never raises: what can't be read is reported and stands there as `BrokenDecl`."""
     found = Diagnostics()
-    if too_large := _size(source):
-        diagnostics.add("E0116", Span(source, 0, 0), too_large, help="split it with `import`")
+    if reason := too_large(source):
+        diagnostics.add("E0116", Span(source, 0, 0), reason, help="split it with `import`")
         return syntax.File(source, (), ())
     declarations: list[syntax.Decl] = []
     comments: list[syntax.Comment] = []
@@ -36,7 +36,7 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
     return syntax.File(source, documented, tuple(comments), doc)
 
 
-def _size(source: Source) -> str:
+def too_large(source: Source) -> str:
     """What is too large about a file, or nothing."""
     lines = source.text.count("\n") + 1
     if lines > MAX_LINES:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from mfc.dsl.chunks import tokens
 from mfc.dsl.compiler import Compiled
 from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.elaborate import LayerRecord
+from mfc.dsl.parse import too_large
 from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Module
+from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import Comment, Expr, File
 
@@ -43,6 +46,11 @@ class Document:
     @cached_property
     def bindings(self) -> Bindings:
         return Bindings(self.compiled, self.module, self.recording)
+
+    @cached_property
+    def tokens(self) -> Sequence[Token]:
+        """The tokens of the text, those of what can't be read too; none of a file that is too large."""
+        return () if too_large(self.source) else tokens(self.text)
 
     def nodes_at(self, offset: int) -> list[Any]:
         """The nodes of the tree whose spans hold the offset or end there, outermost first."""

@@ -85,7 +85,7 @@ def _groups_of(
                 yield from _groups_of(model, catalog, recording, depth + 1)
             else:
                 home = component_symbol(model).home
-                yield {g: Symbol("group", g, home) for g in model.facts.get("groups", ())}
+                yield {g: Symbol("group", g, home, -1, model) for g in model.facts.get("groups", ())}
 
 
 def _models(

@@ -26,10 +26,15 @@ class _Files(DiskFiles):
         return self.texts[path] if path in self.texts else super().read(path)
 
 
-def of_text(text: str, **others: str) -> Document:
-    """The document of a text; `others` are files beside it: `parts="..."` is `parts.mfs`."""
-    files = _Files({f"{name}.mfs": other for name, other in others.items()})
-    return _document(Source("main.mfs", text), "/spec/main.mfs", files)
+def of_text(text: str, name: str = "main", **others: str) -> Document:
+    """The document of a text, in a file of a name; `others` are files beside it: `parts="..."` is `parts.mfs`,
+    `parts_py="..."` is `parts.py`."""
+    files = _Files({_file_name(key): other for key, other in others.items()})
+    return _document(Source(f"{name}.mfs", text), f"/spec/{name}.mfs", files)
+
+
+def _file_name(name: str) -> str:
+    return f"{name.removesuffix('_py')}.py" if name.endswith("_py") else f"{name}.mfs"
 
 
 def of_file(path: Path) -> Document:
