@@ -229,6 +229,7 @@ class Elaborator:
         for statement in statements:
             self.evaluator.budget.spend(statement.span)
             scope.names["x"] = Current(here.shape)
+            into = here.shape
             match statement:
                 case LayerStmt():
                     self.statement(statement.call, scope, here)
@@ -248,6 +249,7 @@ class Elaborator:
                     self.evaluator.diagnostics.add(
                         "E0206", statement.name.span, "a model has no phases", "only in a train"
                     )
+            self.evaluator.passed(statement, into, here.shape)
 
     def field(self, statement: FieldStmt) -> None:
         if statement.name.text != "input":
@@ -291,6 +293,7 @@ class Elaborator:
             return
         inner = _Here(stack, here.shape, here.abstract)
         self.body(statement.body, scope.inner(), inner)
+        self.evaluator.passed(statement.name, here.shape, inner.shape)
         slot = self.new_slot(name)
         here.stack.steps.append(Place("branch", stack, slot))
         self.unique(statement.name, here.stack)

@@ -28,14 +28,18 @@ from mfc.dsl.syntax import (
     Literal,
     Missing,
     Name,
+    Stmt,
     Unary,
 )
 from mfc.dsl.types import ANY, BOOL, Kind, Type, Unknown, describe, kind_of
-from mfc.dsl.values import Uncalled
+from mfc.dsl.values import Shape, Uncalled
 
 
 class Evaluator(Calls):
     """Evaluates the expressions of one program."""
+
+    def passed(self, what: Stmt | Name, into: Shape | None, out: Shape | None) -> None:
+        """Is told what a statement of a body makes of the current tensor, and what a branch of that name makes of it."""
 
     def value(self, expr: Expr, scope: Scope, want: Type, what: str) -> Any:
         """The value of an expression that must be of a type; `what` names the place in messages.

@@ -1,4 +1,5 @@
-"""What expressions were found to be while a spec was checked, for editors that show it."""
+"""What expressions were found to be while a spec was checked, and what statements made of shapes, for editors that show
+it."""
 
 from __future__ import annotations
 
@@ -7,18 +8,20 @@ from typing import Any
 
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.scope import Scope
-from mfc.dsl.syntax import CallExpr, Expr
+from mfc.dsl.syntax import CallExpr, Expr, Name, Stmt
 from mfc.dsl.types import ANY, Type, Unknown
+from mfc.dsl.values import Shape
 
 MAX_VALUES = 8
 
 
 class Recording:
-    """The values of expressions. An expression has several where its body is followed for several arguments, or stands
-    in a loop; of these the first `MAX_VALUES` that differ are kept."""
+    """The values of expressions, and the shapes around statements. There are several where a body is followed for several
+    arguments, or stands in a loop; of these the first `MAX_VALUES` that differ are kept."""
 
     def __init__(self) -> None:
         self._values: dict[Expr, list[Any]] = {}
+        self._passed: dict[Stmt | Name, list[tuple[Shape, Shape]]] = {}
 
     def add(self, expr: Expr, value: Any) -> None:
         known = self._values.setdefault(expr, [])
@@ -32,6 +35,16 @@ class Recording:
         only a call or the data tells."""
         return self._values.get(expr, ())
 
+    def add_passed(self, what: Stmt | Name, into: Shape, out: Shape) -> None:
+        known = self._passed.setdefault(what, [])
+        if len(known) < MAX_VALUES and (into, out) not in known:
+            known.append((into, out))
+
+    def passed(self, what: Stmt | Name) -> Sequence[tuple[Shape, Shape]]:
+        """The shapes that went into a statement of a body and those that came out, of all its uses; of a branch by its
+        name."""
+        return self._passed.get(what, ())
+
     def __contains__(self, expr: Expr) -> bool:
         """Whether an expression was looked at: not the branch of an `if` that nothing takes."""
         return expr in self._values
@@ -43,6 +56,10 @@ class RecordingEvaluator(Evaluator):
     def __init__(self, *args: Any, recording: Recording) -> None:
         super().__init__(*args)
         self.recording = recording
+
+    def passed(self, what: Stmt | Name, into: Shape | None, out: Shape | None) -> None:
+        if into is not None and out is not None:
+            self.recording.add_passed(what, into, out)
 
     def evaluate(self, expr: Expr, scope: Scope, want: Type = ANY) -> Any:
         value = super().evaluate(expr, scope, want)

@@ -124,6 +124,24 @@ def scan(text: str) -> Scan:
     return found
 
 
+def word_at(text: str, offset: int) -> tuple[int, int] | None:
+    """Where the word begins and ends that an offset is in or at the end of, both at the offset where there is none; None
+    within a comment or a string."""
+    line = text.rfind("\n", 0, offset) + 1
+    *_, last = (None, *_TOKEN.finditer(text, line, offset))
+    if last is not None and last.end() == offset and last.lastgroup in _TEXTS:
+        return None
+    start = _WORD_BEFORE.search(text, line, offset)
+    end = _WORD_AFTER.match(text, offset)
+    assert start is not None and end is not None, "both match nothing, too"
+    return start.start(), end.end()
+
+
+_TEXTS = {"COMMENT", "UNCLOSED", "TRIPLE", "QUOTES"}
+_WORD_BEFORE = re.compile(r"\w*\Z")
+_WORD_AFTER = re.compile(r"\w*")
+
+
 def _fits(number: str) -> bool:
     """Whether a number is short enough to be read and small enough to be kept."""
     if len(number) < 16 and "e" not in number and "E" not in number:

@@ -15,8 +15,9 @@ from typing import Any
 
 from mfc.dsl import fields
 from mfc.dsl import want as wanted
-from mfc.dsl.callables import TTA, component_signature
+from mfc.dsl.callables import MODULE, TENSOR, TTA, component_signature
 from mfc.dsl.calls import Signature, Slot
+from mfc.dsl.check_data import ARGUMENTS, OF_MODEL
 from mfc.dsl.compiler import Compiled
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
@@ -81,7 +82,7 @@ class Occurrence:
 class Called:
     """A call, what it calls, and what that may be given."""
 
-    call: CallExpr
+    call: CallExpr | DataType
     symbol: Symbol
     signature: Signature
 
@@ -96,16 +97,24 @@ class Region:
 
 
 class Bindings:
-    """The names of one file of a program."""
+    """The names in declarations of one file of a program: by default in all of them."""
 
-    def __init__(self, compiled: Compiled, module: Module, recording: Recording) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        module: Module,
+        recording: Recording,
+        declarations: Iterable[Decl] | None = None,
+    ) -> None:
         walk = _Walk(compiled, module, recording)
-        for decl in module.file.declarations:
+        for decl in module.file.declarations if declarations is None else declarations:
             walk.declaration(decl)
         self.occurrences: Sequence[Occurrence] = sorted(walk.occurrences, key=lambda o: o.span.start)
         self.wants: Mapping[Expr, Type] = walk.wants
         """The type that is wanted where an expression stands; ANY where nothing is said."""
-        self.calls: Mapping[CallExpr, Called] = walk.calls
+        self.calls: Mapping[CallExpr | DataType, Called] = walk.calls
+        self.owners: Mapping[Attribute, Symbol] = walk.owners
+        """What stands before a dot: a declaration, a tensor, a part of a data block."""
         self.regions: Sequence[Region] = walk.regions
         """Where local names can be used; outer regions come before those within them."""
 
@@ -159,7 +168,8 @@ class _Walk:
         self.recording = recording
         self.occurrences: list[Occurrence] = []
         self.wants: dict[Expr, Type] = {}
-        self.calls: dict[CallExpr, Called] = {}
+        self.calls: dict[CallExpr | DataType, Called] = {}
+        self.owners: dict[Attribute, Symbol] = {}
         self.regions: list[Region] = []
         self.aliases: dict[Symbol, Symbol | None] = {}
         self.by_decl = {id(declared.decl): declared for declared in module.declarations()}
@@ -167,16 +177,18 @@ class _Walk:
     def note(self, span: Span, symbol: Symbol, defines: bool = False) -> None:
         self.occurrences.append(Occurrence(span, symbol, defines))
 
-    def define(self, kind: str, name: Name, scope: _Scope, end: int, target: Any = None) -> Symbol:
-        """A local name, which can be used from behind its own place to `end`."""
+    def define(
+        self, kind: str, name: Name, scope: _Scope, start: int, end: int, target: Any = None
+    ) -> Symbol:
+        """A local name, which can be used from `start` to `end`: not within its own value."""
         symbol = local_symbol(kind, name, self.module.path, target)
         self.note(name.span, symbol, defines=True)
-        self.bring(symbol, name, scope, end)
+        self.bring(symbol, name, scope, start, end)
         return symbol
 
-    def bring(self, symbol: Symbol, name: Name, scope: _Scope, end: int) -> None:
+    def bring(self, symbol: Symbol, name: Name, scope: _Scope, start: int, end: int) -> None:
         scope.names.setdefault(name.text, symbol)
-        self.regions.append(Region(name.span.end, end, {name.text: symbol}))
+        self.regions.append(Region(start, end, {name.text: symbol}))
 
     # ── declarations ────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,7 +264,7 @@ class _Walk:
                 of = type_of(parameter.type, Diagnostics())
             if parameter.default is not None:
                 self.expr(parameter.default, scope, of)
-            self.define("parameter", parameter.name, scope, end, parameter)
+            self.define("parameter", parameter.name, scope, parameter.span.end, end, parameter)
 
     def type(self, written: TypeExpr) -> None:
         name = written.name
@@ -269,12 +281,11 @@ class _Walk:
     def data_type(self, written: DataType, known: Sequence[str], scope: _Scope) -> None:
         if written.name is not None:
             kind = "type" if written.name.text in known else "unknown"
-            self.note(written.name.span, Symbol(kind, written.name.text))
-        for argument in written.arguments:
-            if argument.name is not None:
-                home = written.name.text if written.name is not None else ""
-                self.note(argument.name.span, Symbol("argument", argument.name.text, home))
-            self.expr(argument.value, scope)
+            symbol = Symbol(kind, written.name.text)
+            self.note(written.name.span, symbol)
+            signature = Signature(written.name.text, ARGUMENTS.get(written.name.text, []))
+            self.calls[written] = Called(written, symbol, signature)
+            self.arguments(written, symbol, signature, scope)
         for name, part in written.parts:
             self.note(name.span, local_symbol("parameter", name, self.module.path, written), defines=True)
             self.data_type(part, known, scope)
@@ -290,7 +301,10 @@ class _Walk:
                     known = field is not None or (kind == "model" and name.text == "input")
                     symbol = Symbol("field" if known else "unknown", name.text, kind, -1, field)
                     self.note(name.span, symbol)
-                    self.expr(value, scope, field.type if field else ANY)
+                    if kind == "model" and isinstance(value, CallExpr) and isinstance(value.callee, Name):
+                        self.input_of_model(value, value.callee, scope)
+                    else:
+                        self.expr(value, scope, field.type if field else ANY)
                 case Phase(name, inner):
                     self.note(name.span, local_symbol("phase", name, self.module.path, statement), True)
                     self.body(inner, "phase", _Scope(scope), statement.span.end)
@@ -300,11 +314,13 @@ class _Walk:
                     self.expr(value, scope)
                     stands = self.stands_for(value, scope)
                     tensor = isinstance(value, Name) and stands is not None and stands.kind == "tensor"
-                    symbol = self.define("tensor" if tensor else "variable", name, scope, end, statement)
+                    kind_of_name, start = "tensor" if tensor else "variable", statement.span.end
+                    symbol = self.define(kind_of_name, name, scope, start, end, statement)
                     self.aliases[symbol] = stands
                 case BranchStmt(name, what, inner):
                     self.body(inner, kind, _Scope(scope, {}), statement.span.end)
-                    self.define("module" if what == "module" else "tensor", name, scope, end, statement)
+                    kind_of_name, start = "module" if what == "module" else "tensor", statement.span.end
+                    self.define(kind_of_name, name, scope, start, end, statement)
                 case IfStmt(condition, yes, no):
                     self.expr(condition, scope, BOOL)
                     between = no[0].span.start if no else statement.span.end
@@ -314,7 +330,9 @@ class _Walk:
                     self.expr(iterable, scope)
                     within = _Scope(scope)
                     for name in names:
-                        self.define("variable", name, within, statement.span.end, statement)
+                        self.define(
+                            "variable", name, within, iterable.span.end, statement.span.end, statement
+                        )
                     self.body(inner, kind, within, statement.span.end)
                 case GroupStmt(name, inner):
                     self.body(inner, kind, _Scope(scope, {}), statement.span.end)
@@ -322,7 +340,18 @@ class _Walk:
                     symbol = scope.groups.setdefault(name.text, new)
                     self.note(name.span, symbol, defines=True)
                     if any(kept(statement)) and name.text not in scope.names:
-                        self.bring(symbol, name, scope, end)
+                        self.bring(symbol, name, scope, statement.span.end, end)
+
+    def input_of_model(self, call: CallExpr, callee: Name, scope: _Scope) -> None:
+        """`image(3, 224, 224)`"""
+        sizes = OF_MODEL.get(callee.text)
+        symbol = Symbol("unknown" if sizes is None else "type", callee.text)
+        signature = None
+        if sizes is not None:
+            signature = Signature(callee.text, [Slot(name, fields.COUNT, True) for name in sizes])
+            self.calls[call] = Called(call, symbol, signature)
+        self.note(callee.span, symbol)
+        self.arguments(call, symbol, signature, scope)
 
     # ── expressions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -339,10 +368,9 @@ class _Walk:
             case Comprehension():
                 self.expr(expr.iterable, scope)
                 inner = _Scope(scope)
-                for name in expr.names:
-                    self.define("variable", name, inner, expr.span.end, expr)
-                first = expr.span.start  # the body stands before the names
-                self.regions.append(Region(first, expr.span.end, dict(inner.names)))
+                for name in expr.names:  # the body stands before the names
+                    self.define("variable", name, inner, expr.body.span.start, expr.body.span.end, expr)
+                self.regions.append(Region(expr.iterable.span.end, expr.span.end, dict(inner.names)))
                 if expr.condition is not None:
                     self.expr(expr.condition, inner, BOOL)
                 self.expr(expr.body, inner, wanted.item(want) or ANY)
@@ -350,6 +378,8 @@ class _Walk:
                 self.call(expr, scope, want)
             case Attribute(value, name):
                 self.expr(value, scope)
+                if (owner := self.stands_for(value, scope)) is not None:
+                    self.owners[expr] = owner
                 self.note(name.span, self.member(value, name, scope))
             case Index(value, index):
                 self.expr(value, scope)
@@ -404,15 +434,19 @@ class _Walk:
             return component_signature(target)
         if isinstance(target, Declared):
             return declared_signature(target)
+        if symbol.kind == "statement":
+            return STATEMENT_SIGNATURES[symbol.name]
         return TTA if symbol == Symbol("function", TTA.name) else None
 
     def arguments(
-        self, call: CallExpr, symbol: Symbol | None, signature: Signature | None, scope: _Scope
+        self, call: CallExpr | DataType, symbol: Symbol | None, signature: Signature | None, scope: _Scope
     ) -> None:
         for position, argument in enumerate(call.arguments):
             slot = slot_of(signature, position, argument) if signature is not None else None
             if argument.name is not None:
                 self.note(argument.name.span, self.argument(argument.name.text, symbol, signature, slot))
+            if symbol == Symbol("statement", "concat"):
+                slot = STATEMENT_SIGNATURES["concat"].slots[0]
             others = signature.others if signature is not None and argument.name is not None else None
             self.expr(argument.value, scope, slot.type if slot else others or ANY)
 
@@ -467,6 +501,12 @@ def _symbol_of(value: Any) -> Symbol | None:
             return Symbol("tensor", "x")
     return None
 
+
+STATEMENT_SIGNATURES: Mapping[str, Signature] = {
+    name: Signature(name, [Slot("f", MODULE, True) if name == "apply" else Slot("s", TENSOR, True)])
+    for name in STATEMENTS
+}
+"""What joins, `from` and `apply` take; `concat` takes several."""
 
 _SAME = ("+", "-", "*", "/", "//", "%", "**")
 

@@ -16,7 +16,8 @@ from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Module
 from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
-from mfc.dsl.syntax import Comment, Expr, File
+from mfc.dsl.syntax import Comment, Expr, File, Name, Stmt
+from mfc.dsl.values import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,20 @@ class Document:
         """The tokens of the text, those of what can't be read too; none of a file that is too large."""
         return () if too_large(self.source) else tokens(self.text)
 
+    def bindings_at(self, offset: int) -> Bindings:
+        """The names of the declaration at an offset alone, which are told sooner than those of the whole file."""
+        if "bindings" in self.__dict__:
+            return self.bindings
+        decl = next((decl for decl in self.nodes_at(offset)[:1]), None)
+        if id(decl) not in self._bindings:
+            of = () if decl is None else (decl,)
+            self._bindings[id(decl)] = Bindings(self.compiled, self.module, self.recording, of)
+        return self._bindings[id(decl)]
+
+    @cached_property
+    def _bindings(self) -> dict[int, Bindings]:
+        return {}
+
     def nodes_at(self, offset: int) -> list[Any]:
         """The nodes of the tree whose spans hold the offset or end there, outermost first."""
         found: list[Any] = []
@@ -71,6 +86,10 @@ class Document:
     def values(self, expr: Expr) -> Sequence[Any]:
         """What the check found an expression to be: see `Recording.values`."""
         return self.recording.values(expr)
+
+    def passed(self, what: Stmt | Name) -> Sequence[tuple[Shape, Shape]]:
+        """The shapes around a statement of a body: see `Recording.passed`."""
+        return self.recording.passed(what)
 
     def layers_at(self, span: Span) -> Sequence[LayerRecord]:
         """What a layer's statement stands for in all models whose shapes are known, each as it is found there."""

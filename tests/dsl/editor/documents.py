@@ -38,7 +38,12 @@ def _file_name(name: str) -> str:
 
 
 def of_file(path: Path) -> Document:
-    return _document(Source(path.name, path.read_text()), path.as_posix(), DiskFiles([path.parent]))
+    return of_file_with(path, path.read_text())
+
+
+def of_file_with(path: Path, text: str) -> Document:
+    """The document of a file as if another text stood in it."""
+    return _document(Source(path.name, text), path.as_posix(), DiskFiles([path.parent]))
 
 
 def _document(source: Source, path: str, files: DiskFiles) -> Document:
