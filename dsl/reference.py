@@ -45,11 +45,11 @@ def component_markdown(component: Component) -> str:
         f"*{kind_name(component.kind).capitalize()}.* {doc.summary}".rstrip(),
         doc.prose,
         " ".join(facts_in_words(component)),
-        _headed("Arguments", _items(component_arguments(component))),
-        _headed("Shape", f"`{rule}`") if (rule := component.facts.get("shape")) else "",
-        _headed("Errors", " ".join(doc.raises)) if doc.raises else "",
+        headed("Arguments", items(component_arguments(component))),
+        headed("Shape", f"`{rule}`") if (rule := component.facts.get("shape")) else "",
+        headed("Errors", " ".join(doc.raises)) if doc.raises else "",
     ]
-    return _joined(parts)
+    return joined(parts)
 
 
 def component_form(component: Component) -> str:
@@ -73,7 +73,7 @@ def argument_markdown(component: Component, name: str) -> str:
     slot = component_signature(component).slot(name)
     if slot is None:
         return ""
-    return _joined([fenced(_slot(slot)), sentence(argument_doc(component, name))])
+    return joined([fenced(_slot(slot)), sentence(argument_doc(component, name))])
 
 
 def argument_doc(component: Component, name: str) -> str:
@@ -143,9 +143,9 @@ def field_markdown(kind: str, name: str) -> str:
     parts = [
         fenced(field_form(name, field)),
         f"*Field of {with_article(kind)}{', needed' if field.required else ''}.* {field_doc(field)}",
-        _example(f"{name} = {field.example}") if field.example else "",
+        example(f"{name} = {field.example}") if field.example else "",
     ]
-    return _joined(parts)
+    return joined(parts)
 
 
 def field_form(name: str, field: Field) -> str:
@@ -162,13 +162,13 @@ def function_markdown(name: str) -> str:
     """A function that expressions can call, such as `enumerate`."""
     function = FUNCTIONS[name]
     forms = [f"{form} -> {function.result}" for form in function.forms]
-    return _joined([fenced("\n".join(forms)), f"*Function.* {function.doc}", _example(function.example)])
+    return joined([fenced("\n".join(forms)), f"*Function.* {function.doc}", example(function.example)])
 
 
 def constant_markdown(name: str, catalog: Catalog) -> str:
     """A constant of the catalog, such as `imagenet_stats`."""
     value, doc = catalog.constants[name], catalog.constant_docs.get(name, "")
-    return _joined([fenced(f"{name}: {type_of(value)} = {literal(value)}"), f"*Constant.* {doc}".rstrip()])
+    return joined([fenced(f"{name}: {type_of(value)} = {literal(value)}"), f"*Constant.* {doc}".rstrip()])
 
 
 def error_markdown(code: str) -> str | None:
@@ -180,22 +180,21 @@ def kind_markdown(kind: str, catalog: Catalog) -> str:
     """A kind of components: what such ones do, and which there are."""
     found = [(c.name, c.summary) for name in catalog.names(kind) for c in catalog.named(name, [kind])]
     plural = Kind(kind).plural()
-    return _joined([f"*Kind of components.* {KINDS[kind]}", _headed(plural.capitalize(), _items(found))])
+    return joined([f"*Kind of components.* {KINDS[kind]}", headed(plural.capitalize(), items(found))])
 
 
 def _word(what: str, word: Word, fields: Mapping[str, Field] | None = None) -> str:
-    listed = [(field_form(name, field), _after_form(field)) for name, field in (fields or {}).items()]
+    listed = [
+        f"- `{field_form(name, field)}`{' (needed)' if field.required else ''}: {field.doc}."
+        for name, field in (fields or {}).items()
+    ]
     parts = [
         fenced(word.form),
         f"*{what}.* {word.doc}",
-        _headed("Fields", _items(listed)),
-        _example(word.example) if word.example else "",
+        headed("Fields", "\n".join(listed)),
+        example(word.example) if word.example else "",
     ]
-    return _joined(parts)
-
-
-def _after_form(field: Field) -> str:
-    return f"{'needed; ' if field.required else ''}{field.doc}."
+    return joined(parts)
 
 
 # ── forms ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +203,11 @@ def _after_form(field: Field) -> str:
 def fenced(text: str) -> str:
     """A piece of a spec as a fenced block."""
     return f"```mfs\n{text}\n```"
+
+
+def code(text: str) -> str:
+    """A piece of a spec within a line of text."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def sentence(text: str) -> str:
@@ -219,19 +223,21 @@ def _call(name: str, arguments: Sequence[str]) -> str:
     return f"{name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
 
 
-def _items(items: Sequence[tuple[str, str]]) -> str:
+def items(items: Sequence[tuple[str, str]]) -> str:
     """A list of what is written and what is said of it."""
-    return "\n".join(f"- `{written}`: {said}" if said else f"- `{written}`" for written, said in items)
+    return "\n".join(
+        f"- {code(written)}: {said}" if said else f"- {code(written)}" for written, said in items
+    )
 
 
-def _headed(head: str, text: str) -> str:
+def headed(head: str, text: str) -> str:
     return f"**{head}**\n\n{text}" if text else ""
 
 
-def _example(text: str) -> str:
+def example(text: str) -> str:
     return f"**Example**\n\n{fenced(text)}"
 
 
-def _joined(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
     """The parts of a text that are there, with blank lines between."""
     return "\n\n".join(part for part in parts if part) + "\n"

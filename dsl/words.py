@@ -25,7 +25,7 @@ class Word(NamedTuple):
 def first_sentence(text: str) -> str:
     """A text up to the full stop that another sentence follows."""
     text = " ".join(text.partition("\n\n")[0].split())
-    end = re.search(r"\.(?= [A-Z`])", text)
+    end = re.search(r"(?<![ (][A-Z])\.(?= [A-Z`])", text)
     return text[: end.end()] if end else text
 
 

@@ -111,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print one JSON object a line")
     form.add_argument("--csv", action="store_true", help="print a table of comma-separated values")
 
+    one = add("docs", "tell of a component, a word of the language, a spec or an error code", debug)
+    one.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="such as conv2d, train, train.epochs or std/unet; all without",
+    )
+    one.add_argument("--search", action="store_true", help="find what has all of some words in its text")
+    one.add_argument("--json", action="store_true", help="print JSON")
+
     one = add("explain", "explain an error code", debug)
     one.add_argument("code", metavar="CODE", help="such as E0204")
     return parser

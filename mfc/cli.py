@@ -19,9 +19,11 @@ from mfc.dsl.params import Text
 from mfc.dsl.render import json_line, one_line, render, summary
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.spec import Spec, SpecError, read
+from mfc.terminal import columns, has_colour, page_by_page, show_markdown
 
 if TYPE_CHECKING:
     from mfc.dsl.diagnostics import Diagnostic
+    from mfc.dsl.entries import Entry
     from mfc.job import Job
     from mfc.predicting import Predictor
 
@@ -197,13 +199,53 @@ def _found(predictor: Predictor, names: Sequence[str], images: str | None) -> It
     return chain.from_iterable(parts)
 
 
+def docs(given: argparse.Namespace) -> int:
+    from mfc import show_docs
+    from mfc.dsl.catalog import builtin_catalog
+    from mfc.dsl.entries import entries, search
+
+    every, names = entries(builtin_catalog()), given.names
+    if given.search:
+        if not names:
+            raise UsageError("say what to search for", "`mfc docs --search WORDS`")
+        found = search(" ".join(names), every)
+    else:
+        found = [entry for name in names for entry in _documented(name, every)]
+    if given.search and not found:
+        raise UsageError(f"no text of the reference has all of `{' '.join(names)}`", LIST_ALL)
+    if given.json:
+        told = show_docs.json_of(found) if names else show_docs.list_json(every)
+        print(json.dumps(told, indent=1))
+    elif found and not given.search:
+        show_markdown(show_docs.show_entries(found, every), sys.stdout)
+    else:
+        colour = has_colour(sys.stdout)
+        listed = (
+            show_docs.show_found(found, columns()) if names else show_docs.show_list(every, columns(), colour)
+        )
+        page_by_page(listed, sys.stdout)
+    return DONE
+
+
+LIST_ALL = "`mfc docs` lists all that there is"
+
+
+def _documented(name: str, every: Sequence[Entry]) -> Sequence[Entry]:
+    """What the reference has under a name."""
+    from mfc.dsl.entries import hint, look_up
+
+    if found := look_up(name, every):
+        return found
+    raise UsageError(f"the reference has no `{name}`", hint(name, every) or LIST_ALL)
+
+
 def explain(given: argparse.Namespace) -> int:
     from mfc.dsl.explain import codes
     from mfc.dsl.explain import explain as page
     from mfc.dsl.suggest import did_you_mean
 
     if text := page(given.code):
-        print(text, end="")
+        show_markdown(text, sys.stdout)
         return DONE
     raise UsageError(f"there is no code `{given.code}`", did_you_mean(given.code.upper(), codes()))
 
@@ -211,6 +253,7 @@ def explain(given: argparse.Namespace) -> int:
 COMMANDS = {
     "activations": activations,
     "check": check,
+    "docs": docs,
     "explain": explain,
     "lr-find": lr_find,
     "plan": plan,
@@ -271,7 +314,7 @@ def _predictor(given: argparse.Namespace) -> tuple[Predictor, list[str]]:
 
 
 def _report(diagnostics: Sequence[Diagnostic], stream: TextIO) -> None:
-    colour = stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    colour = has_colour(stream)
     for diagnostic in diagnostics:
         print(render(diagnostic, colour), end="\n\n", file=stream)
 

@@ -197,6 +197,7 @@ A second paragraph.
 def test_what_is_first_of_a_text() -> None:
     assert first_sentence("Two words, e.g. these\nand those. More.") == "Two words, e.g. these and those."
     assert first_sentence("One\n\nTwo. Three") == "One"
+    assert first_sentence("By K. Jordan (L. Smith). More.") == "By K. Jordan (L. Smith)."
 
 
 # ── the examples ────────────────────────────────────────────────────────────────────────────────────────
