@@ -24,7 +24,7 @@ __all__ = [
     "read_components",
 ]  # fmt: skip
 
-READERS = ("annotations.py", "augmented.py", "component.py", "events.py", "read.py", "types.py")
+READERS = ("annotations.py", "augmented.py", "component.py", "read.py", "types.py")
 """The files of this folder that decide what is read from a source text."""
 
 

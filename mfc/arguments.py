@@ -123,6 +123,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = add("explain", "explain an error code", debug)
     one.add_argument("code", metavar="CODE", help="such as E0204")
+
+    one = add("lsp", "serve an editor: the language server protocol on standard input and output", debug)
+    way = one.add_mutually_exclusive_group()
+    way.add_argument("--stdio", action="store_true", help="what is done anyway; some editors say it")
+    way.add_argument(
+        "--tcp", type=_address, metavar="[HOST:]PORT", help="serve one editor that connects there instead"
+    )
     return parser
 
 
@@ -156,6 +163,13 @@ def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a number from 1 on, not `{text}`")
     return int(text)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise argparse.ArgumentTypeError(f"[HOST:]PORT, not `{text}`")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _rate(text: str) -> float:

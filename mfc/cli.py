@@ -250,12 +250,26 @@ def explain(given: argparse.Namespace) -> int:
     raise UsageError(f"there is no code `{given.code}`", did_you_mean(given.code.upper(), codes()))
 
 
+def lsp(given: argparse.Namespace) -> int:
+    from mfc.lsp.server import serve
+
+    if given.tcp is None:
+        return DONE if serve() else FAILED
+    host, port = given.tcp
+    try:
+        return DONE if serve((host, port)) else FAILED
+    except OSError as error:
+        reason = (error.strerror or str(error)).rpartition(": ")[2].lower()
+        raise UsageError(f"can't listen on {host}:{port}: {reason}") from error
+
+
 COMMANDS = {
     "activations": activations,
     "check": check,
     "docs": docs,
     "explain": explain,
     "lr-find": lr_find,
+    "lsp": lsp,
     "plan": plan,
     "predict": predict,
     "run": run,

@@ -1,0 +1,266 @@
+"""The server as a process: what it says of specs while they are edited, and how it begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from lsprotocol import types
+
+from mfc.lsp.positions import UTF8, UTF16, UTF32
+from tests.lsp.editor import LONGEST, Editor, editing
+
+pytestmark = pytest.mark.asyncio
+COMMAND = (sys.executable, "-m", "mfc", "lsp")
+
+BLOCKS = """block dense(nf) {
+    linear(nf)
+    relu()
+}
+"""
+
+SPEC = (
+    'import "blocks.mfs" (dense)  # 🙂\r\n'
+    "\r\n"
+    'param size: int = 8  # 👩\u200d🔬 "quoted" 🙂\r\n'
+    "\r\n"
+    "data digits: image -> category {\r\n"
+    '    source     = builtin("digits")\r\n'
+    "    split      = random(valid = 0.2, seed = 42)\r\n"
+    "    label      = parent()\r\n"
+    "    batch_size = 64\r\n"
+    "}\r\n"
+    "\r\n"
+    "model net {\r\n"
+    "    flatten()\r\n"
+    "    dense(size)\r\n"
+    "    linear(digits.classes)\r\n"
+    "}\r\n"
+    "\r\n"
+    "train fit {\r\n"
+    "    data    = digits\r\n"
+    "    model   = net\r\n"
+    "    loss    = cross_entropy()\r\n"
+    "    metrics = [accuracy()]\r\n"
+    "    epochs  = 1\r\n"
+    "}\r\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "blocks.mfs").write_text(BLOCKS)
+    (tmp_path / "spec.mfs").write_bytes(SPEC.encode())
+    return tmp_path
+
+
+@pytest_asyncio.fixture
+async def editor(folder: Path) -> AsyncIterator[Editor]:
+    async with editing(folder, COMMAND) as editor:
+        yield editor
+    assert not editor.log_messages and not editor.messages
+
+
+def codes(found: Sequence[types.Diagnostic] | None) -> list[str] | None:
+    """The codes of what was said of a file; None where nothing was said yet."""
+    return None if found is None else [str(diagnostic.code) for diagnostic in found]
+
+
+# ── diagnostics ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_mistake_is_shown_while_it_is_there(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    assert await editor.findings("spec.mfs") == ()
+    editor.replace("spec.mfs", "accuracy", "acuracy")
+    [found] = await editor.findings("spec.mfs")
+    assert (found.code, found.source, found.severity) == ("E0204", "mfc", types.DiagnosticSeverity.Error)
+    assert editor.shown("spec.mfs", found.range) == "acuracy"
+    assert found.message.splitlines()[-1] == "help: did you mean `accuracy`?"
+    assert found.code_description is not None and found.code_description.href.endswith("/E0204.md")
+    editor.replace("spec.mfs", "acuracy", "accuracy")
+    assert await editor.findings("spec.mfs") == ()
+
+
+async def test_a_syntax_error_hides_no_other_mistake(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "linear(digits.classes)", "linear(digits.")
+    editor.replace("spec.mfs", "accuracy", "acuracy")
+    found = codes(await editor.findings("spec.mfs"))
+    assert found and "E0204" in found and any(code.startswith("E01") for code in found)
+
+
+@pytest.mark.parametrize("encoding", [UTF8, UTF16, UTF32])
+async def test_places_are_counted_as_the_client_does(folder: Path, encoding: str) -> None:
+    async with editing(folder, COMMAND, encoding=encoding) as editor:
+        editor.open("spec.mfs")
+        at = editor.texts["spec.mfs"].index(' "quoted"')
+        # three changes at once: before, behind and between letters of several units
+        editor.edit(
+            "spec.mfs", [(at, at, "🙂é"), (at - 1, at, ""), (at + 1, at + 1, "\r\nlet a = nothing # 🙂")]
+        )
+        [found] = await editor.findings("spec.mfs")
+        assert editor.shown("spec.mfs", found.range) == "nothing"
+
+
+async def test_only_the_newest_version_is_reported(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    await editor.findings("spec.mfs")
+    for letter in "acuracy":
+        at = editor.texts["spec.mfs"].index("accuracy()")
+        editor.edit("spec.mfs", [(at, at, letter)])
+    await editor.findings("spec.mfs")
+    versions = [p.version for p in editor.published if p.uri == editor.uri("spec.mfs")]
+    assert versions == sorted(v for v in versions if v is not None)
+    assert versions[-1] == editor.versions["spec.mfs"]
+
+
+async def test_an_edit_of_an_imported_file_reaches_those_that_import_it(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.open("blocks.mfs")
+    assert await editor.findings("spec.mfs") == () == await editor.findings("blocks.mfs")
+    editor.replace("blocks.mfs", "block dense(nf)", "block thick(nf)")
+    await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0213"])
+    assert await editor.findings("blocks.mfs") == ()
+    editor.close("blocks.mfs")  # what is on disk counts again
+    await editor.until(lambda: editor.last("spec.mfs") == ())
+
+
+async def test_mistakes_in_files_that_are_not_open_are_shown_there(editor: Editor, folder: Path) -> None:
+    (folder / "blocks.mfs").write_text(BLOCKS.replace("relu", "relo"))
+    editor.open("spec.mfs")
+    await editor.until(lambda: codes(editor.last("blocks.mfs")) == ["E0204"])
+    assert await editor.findings("spec.mfs") == ()
+    (folder / "blocks.mfs").write_text(BLOCKS)
+    change = types.FileEvent(editor.uri("blocks.mfs"), types.FileChangeType.Changed)
+    editor.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([change]))
+    await editor.until(lambda: editor.last("blocks.mfs") == ())
+
+
+async def test_a_save_looks_at_files_that_are_not_open(editor: Editor, folder: Path) -> None:
+    editor.open("spec.mfs")
+    assert await editor.findings("spec.mfs") == ()
+    (folder / "blocks.mfs").unlink()
+    editor.text_document_did_save(types.DidSaveTextDocumentParams(editor.document("spec.mfs")))
+    await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0212"])
+
+
+async def test_other_places_are_related(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "param size", "let size = 1\r\nparam size")
+    [found] = await editor.findings("spec.mfs")
+    assert found.code == "E0202" and found.related_information
+    [related] = found.related_information
+    assert related.message == "first declared here"
+    assert related.location.uri == editor.uri("spec.mfs")
+    assert related.location.range.start == editor.at("spec.mfs", "size = 1")
+
+
+async def test_what_is_closed_has_no_mistakes_any_more(editor: Editor) -> None:
+    editor.open("spec.mfs", "let a = b")
+    assert codes(await editor.findings("spec.mfs")) == ["E0201"]
+    editor.close("spec.mfs")
+    await editor.until(lambda: editor.last("spec.mfs") == ())
+
+
+async def test_a_text_that_lies_in_no_file_is_checked(editor: Editor) -> None:
+    item = types.TextDocumentItem("untitled:Untitled-1", "mfs", 1, SPEC)
+    editor.text_document_did_open(types.DidOpenTextDocumentParams(item))
+    await editor.until(lambda: any(p.uri == item.uri and not p.diagnostics for p in editor.published))
+
+
+async def test_a_hostile_spec_keeps_nobody_waiting(editor: Editor) -> None:
+    loop = "for a in range(9999) { for b in range(9999) { relu() } }"
+    editor.open("hostile.mfs", "".join(f"model m{i} {{ {loop} }}\n" for i in range(200)))
+    editor.open("spec.mfs", "let a = b")
+    assert codes(await editor.findings("spec.mfs")) == ["E0201"]
+    found = codes(await editor.findings("hostile.mfs"))
+    assert found and "E0602" in found
+
+
+# ── settings ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_values_of_params_can_be_set(folder: Path) -> None:
+    async with editing(folder, COMMAND, options={"settings": {"size": "small", "other": 1}}) as editor:
+        editor.open("spec.mfs")
+        [found] = await editor.findings("spec.mfs")
+        assert found.code == "E0306" and editor.shown("spec.mfs", found.range) == "param size: int = 8"
+        editor.workspace_did_change_configuration(
+            types.DidChangeConfigurationParams({"mfc": {"settings": {"size": "16"}}})
+        )
+        await editor.until(lambda: editor.last("spec.mfs") == ())
+
+
+async def test_a_client_is_asked_for_settings_that_it_does_not_send(editor: Editor) -> None:
+    editor.set_configuration({"mfc": {"settings": {"size": "small"}}})
+    editor.open("spec.mfs")
+    editor.workspace_did_change_configuration(types.DidChangeConfigurationParams(None))
+    await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0306"])
+
+
+async def test_a_folder_outside_can_be_allowed(folder: Path) -> None:
+    (folder / "spec").mkdir()
+    (folder / "spec" / "spec.mfs").write_bytes(SPEC.replace('"blocks', '"../blocks').encode())
+    async with editing(folder, COMMAND) as editor:
+        editor.open("spec/spec.mfs")
+        assert codes(await editor.findings("spec/spec.mfs")) == ["E0214"]
+        editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"allowOutside": "."}))
+        await editor.until(lambda: editor.last("spec/spec.mfs") == ())
+
+
+# ── the process ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_files_are_watched(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    await editor.findings("spec.mfs")
+    assert [registration.method for registration in editor.registered] == [
+        types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+    ]
+
+
+async def test_it_can_be_reached_over_tcp(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(*COMMAND, "--tcp", str(port))
+    editor = Editor(folder)
+    async with asyncio.timeout(LONGEST):
+        while True:
+            try:
+                await editor.start_tcp("127.0.0.1", port)
+                break
+            except OSError:
+                await asyncio.sleep(0.1)
+    await editor.initialize_session(types.InitializeParams(capabilities=types.ClientCapabilities()))
+    editor.open("spec.mfs", "let a = b")
+    assert codes(await editor.findings("spec.mfs")) == ["E0201"]
+    await editor.shutdown_session()
+    assert await asyncio.wait_for(process.wait(), LONGEST) == 0
+    await editor.stop()
+
+
+async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "--tcp", f"127.0.0.1:{port}", stderr=asyncio.subprocess.PIPE
+        )
+        _, error = await asyncio.wait_for(process.communicate(), LONGEST)
+    assert process.returncode == 2
+    assert error.decode().startswith(f"error: can't listen on 127.0.0.1:{port}: ")
+    assert error.decode().endswith("address already in use\n")
+
+
+async def test_it_ends_with_its_client(folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(b""), LONGEST)
+    assert process.returncode == 1  # it was not told to end
+    assert out == b""
