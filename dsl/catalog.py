@@ -24,7 +24,9 @@ __all__ = [
     "read_components",
 ]  # fmt: skip
 
-READERS = ("annotations.py", "augmented.py", "component.py", "read.py", "types.py")
+READERS = (
+    "annotations.py", "augmented.py", "component.py", "read.py", "read_rules.py", "rules.py", "types.py",
+)  # fmt: skip
 """The files of this folder that decide what is read from a source text."""
 
 

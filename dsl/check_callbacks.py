@@ -11,7 +11,7 @@ from typing import Any
 
 from mfc.dsl import ir
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.lower import lower
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean

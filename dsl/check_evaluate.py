@@ -9,7 +9,7 @@ from mfc.dsl.check_answers import AVERAGED, check_answers, check_augmented
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_other_data import OtherData
 from mfc.dsl.check_train import TrainChecker
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import LABELLED
 from mfc.dsl.lints import lint_evaluation

@@ -10,7 +10,8 @@ from mfc.dsl import shapes
 from mfc.dsl.check_data import shape_after
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import is_varying
-from mfc.dsl.elaborate import Elaborated, Elaborator
+from mfc.dsl.elaborate import Elaborator
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean

@@ -6,7 +6,7 @@ from typing import Any
 
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Dim
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo
 from mfc.dsl.values import ComponentValue

@@ -17,7 +17,8 @@ from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.check_targets import misfit
 from mfc.dsl.check_together import check_together
 from mfc.dsl.check_weights import check_initializers
-from mfc.dsl.elaborate import Elaborated, Elaborator
+from mfc.dsl.elaborate import Elaborator
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lints import lint_train
 from mfc.dsl.rules import parse_rule

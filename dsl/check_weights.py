@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mfc.dsl import ir
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.source import Span
 from mfc.dsl.typed import Fields, PhaseInfo
 from mfc.dsl.values import INIT, ComponentValue, Weights, reads_data, show

@@ -270,6 +270,14 @@ def product(sizes: Iterable[Size]) -> Size:
     return result
 
 
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum of some sizes; 0 for none."""
+    result: Size = 0
+    for size in sizes:
+        result = result + size
+    return result
+
+
 def substitute(size: Size, facts: Mapping[str, Size]) -> Size:
     """A size with what is known by now put in. Raises ZeroDivisionError where a divisor turns out to be 0."""
     if isinstance(size, int) or not any(symbol.name in facts for symbol in size.symbols):

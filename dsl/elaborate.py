@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mfc.dsl import ir, shapes
+from mfc.dsl import counts, ir, shapes
 from mfc.dsl.dims import Dim
 from mfc.dsl.draft import Draft, DraftLayer, Place, Reuse, finish, groups
+from mfc.dsl.elaborated import Elaborated, LayerRecord
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lower import lower
-from mfc.dsl.node import node
 from mfc.dsl.resolve import Declared
 from mfc.dsl.rules import parse_rule
 from mfc.dsl.scope import LimitReached, Scope, make_list
@@ -47,51 +47,6 @@ STATEMENTS = (*JOINS, "from", "apply")
 MAX_LAYERS = 5_000
 
 
-@node
-class LayerRecord:
-    """A layer as it stands in a model, for tables, hints and hovers."""
-
-    layer: DraftLayer
-    into: Shape
-    out: Shape | None
-    span: Span
-    written: Span
-    """Where its call is written, which may be outside of the model."""
-
-    @property
-    def path(self) -> str:
-        return self.layer.path
-
-
-@node
-class Elaborated:
-    """A model for one input shape: `b c h w` and the like, with symbols for what is known later."""
-
-    stack: ir.Stack
-    into: Shape
-    out: Shape | None
-    groups: tuple[str, ...]
-    layers: tuple[LayerRecord, ...]
-    whole: bool = False
-    """Whether the model is one architecture, whose groups are its own."""
-
-    @property
-    def divided(self) -> bool:
-        """Whether a layer has parameter groups of its own."""
-        return any(record.layer.parts for record in self.layers)
-
-    @property
-    def parameter_groups(self) -> tuple[str, ...]:
-        """The parameter groups by their paths, in order: the innermost groups that hold layers, the parts of layers
-        that divide themselves, and "" for layers in no group."""
-        found: dict[str, None] = {}
-        for record in self.layers:
-            holding = [group for group in self.groups if record.path.startswith(f"{group}.")]
-            parts = [f"{record.path}.{part}" for part in record.layer.parts]
-            found |= dict.fromkeys(parts or [max(holding, key=len, default="")])
-        return tuple(found)
-
-
 @dataclass
 class _Here:
     """Where the walk stands: the stack that is being filled and the shape of the current tensor (None: not known)."""
@@ -111,6 +66,8 @@ class Elaborator:
     vocab: int | Dim | None = None
     """How many tokens the data's texts are made of: an `In` argument of that name is filled with it."""
     layers: list[LayerRecord] = field(default_factory=list)
+    learned: int | Dim | None = 0
+    """How many numbers the layers up to here learn; None where that is not known."""
     _slots: int = 0
     _shared: dict[Any, Draft] = field(default_factory=dict)
     _bodies: dict[int, tuple[Sequence[Stmt], Scope]] = field(default_factory=dict)
@@ -126,7 +83,9 @@ class Elaborator:
         stack = finish(here.stack, "", here.whole is not None)
         whole = here.whole.info.facts["groups"] if here.whole is not None else ()
         named = (*(group.path for group in groups(here.stack)), *whole)
-        return Elaborated(stack, shape, here.shape, named, tuple(self.layers), here.whole is not None)
+        return Elaborated(
+            stack, shape, here.shape, named, tuple(self.layers), self.learned, here.whole is not None
+        )
 
     def check_body(self, declared: Declared, scope: Scope) -> None:
         """Looks into a body whose arguments and input are not known."""
@@ -162,7 +121,7 @@ class Elaborator:
         declared, decl = value.declared, value.declared.decl
         budget = self.evaluator.budget
         if not root and (here.shape is None or any(isinstance(v, Unknown) for _, v in value.args)):
-            here.shape = None
+            here.shape = self.learned = None
             return
         budget.enter(f"in `{declared.name}`, called here", span)
         try:
@@ -210,7 +169,7 @@ class Elaborator:
         fresh = stack is None
         if stack is None:
             stack = self._shared[value] = Draft(value.declared.name)
-        before = len(self.layers)
+        before, learned = len(self.layers), self.learned
         inner_here = _Here(Draft("") if not fresh else stack, here.shape, here.abstract)
         inner = self.evaluator.value(
             decl.value, Scope(value.declared.module, dict(value.args)), Kind("model"), "a model"
@@ -221,6 +180,7 @@ class Elaborator:
             here.stack.steps.append(Place("run", stack))
         else:
             del self.layers[before:]
+            self.learned = learned
             here.stack.steps.append(Reuse(stack))
 
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────
@@ -307,6 +267,7 @@ class Elaborator:
         other = _Here(Draft(here.stack.base), here.shape, here.abstract)
         self.body(statement.yes, scope.inner(), here)
         self.body(statement.no, scope.inner(), other)
+        self.learned = None
         if here.shape != other.shape:
             here.shape = None
 
@@ -315,7 +276,7 @@ class Elaborator:
             self.evaluator.budget.spend(statement.span)
             self.body(statement.body, scope.inner(names), here)
             if any(isinstance(v, Unknown) for v in names.values()):
-                here.shape = None
+                here.shape = self.learned = None
 
     def group(self, statement: GroupStmt, scope: Scope, here: _Here) -> None:
         stack = Draft(statement.name.text, fixed=True, group=True, shares_slots=True)
@@ -413,10 +374,11 @@ class Elaborator:
         statements, scope = self._bodies[id(shared.draft)]
         fresh = id(shared.draft) not in self._built
         inner = _Here(shared.draft if fresh else Draft(shared.draft.base), here.shape, here.abstract)
-        before = len(self.layers)
+        before, learned = len(self.layers), self.learned
         self.body(statements, scope.inner(), inner)
         if not fresh:
             del self.layers[before:]
+            self.learned = learned
         self._built.add(id(shared.draft))
         here.stack.steps.append(Reuse(shared.draft))
         here.shape = inner.shape
@@ -443,10 +405,14 @@ class Elaborator:
         parts = ("start", *splits) if isinstance(splits, list) and splits else ()
         layer = DraftLayer(value.info.name, lower(replace(value, args=filled)), passes, tie, parts)
         here.stack.steps.append(Place("run", layer))
+        count = (
+            None if here.shape is None else counts.parameters(value.info, args, into or (), tie is not None)
+        )
+        self.learned = counts.together((self.learned, count))
         if into is not None:
             if len(self.layers) >= MAX_LAYERS:
                 raise LimitReached("E0602", f"a model has more than {MAX_LAYERS:,} layers", span)
-            self.layers.append(LayerRecord(layer, into, here.shape, span, value.span))
+            self.layers.append(LayerRecord(layer, into, here.shape, span, value.span, count, self.learned))
 
     def follow(
         self, value: ComponentValue, args: dict[str, Any], into: Shape, here: _Here, span: Span

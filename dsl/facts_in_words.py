@@ -82,5 +82,8 @@ _SAYINGS: dict[str, Callable[[Any], str]] = {
         f"Needs the {'package' if len(names) == 1 else 'packages'} {_listed(_code(names))}."
     ),
     "part": lambda which: f"Acts on items of the part `{which}` only.",
+    "parameters": lambda rule: (
+        "Learns nothing." if rule == "0" else f"Has `{rule.replace(';', ' +')}` parameters."
+    ),
 }
 """What to say of a fact, where it is neither empty nor false; `splits`, `step`, `table` and `whole` go without saying."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mfc.dsl.check_statistics import NORMALIZE
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.lower import takes_path
 from mfc.dsl.source import Span

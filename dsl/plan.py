@@ -14,7 +14,7 @@ from typing import Any
 from mfc.dsl import ir
 from mfc.dsl.check_callbacks import decided, follows, in_order, monitored
 from mfc.dsl.check_data import is_complete
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.lower import lower
 from mfc.dsl.plan_evaluation import plan_evaluation
 from mfc.dsl.plan_export import plan_export

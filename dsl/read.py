@@ -29,14 +29,11 @@ from mfc.dsl.annotations import (
 )
 from mfc.dsl.augmented import DRAWS_IN_EVALUATION, RETURN_INSTEAD, drawing_in_evaluation
 from mfc.dsl.component import REQUIRED, Component, Parameter, Reading, ReadProblem
-from mfc.dsl.rules import RuleError, parse_rule
+from mfc.dsl.read_rules import faults
 from mfc.dsl.types import Type
 
 LONGEST = 1_000_000
 """Characters of the longest file that is read."""
-
-OF_DATA = ("vocab",)
-"""Arguments that are filled from the data, whatever the shape that comes in."""
 
 COMPONENT_FILE = os.path.join(os.path.dirname(__file__), os.pardir, "runtime", "component.py")
 
@@ -183,39 +180,24 @@ class _Reader:
             return "" if type == types.STRING else [] if type != types.BOOL else False
         return value
 
-    def check_rule(
-        self, mark: ast.expr, decorator: Decorator, text: str, parameters: list[Parameter]
+    def check_rules(
+        self, mark: ast.expr, decorator: Decorator, facts: dict[str, Any], parameters: list[Parameter]
     ) -> None:
-        """Reports a shape rule that can't be read, or that does not go with the parameters."""
-        assert isinstance(mark, ast.Call)
-        named = {k.arg: k.value for k in mark.keywords}
-        node = named.get("shape", mark.args[0] if mark.args else mark)
-        own = {p.name for p in parameters if not p.is_in}
-        try:
-            rule = parse_rule(text)
-        except RuleError as error:
-            message = f"the shape rule can't be read: {error.message}"
-            start = self.lines[node.lineno - 1].find(text, self.column(node.lineno, node.col_offset))
-            if start < 0:  # over several lines, or with escapes
-                self.report("E0706", node, message, f"at character {error.position + 1} of the rule")
-            else:
-                at = start + error.position
-                self.problems.append(ReadProblem("E0706", node.lineno, at, at + 1, message))
+        """Reports rules that can't be read, or that do not go with the parameters."""
+        if not isinstance(mark, ast.Call):
             return
-        for name in rule.arguments:
-            if name not in own and rule.takes is not None and name not in OF_DATA:
-                help = f"its parameters are {', '.join(sorted(own))}" if own else "it has no parameters"
-                self.report(
-                    "E0706", node, f"`{name}` in the shape rule is neither a dim nor a parameter", help
-                )
-        if "ks" not in own and re.search(r"\b(t?conv|pool)\(", text):
-            self.report("E0706", node, "the shape rule computes a window, and there is no parameter `ks`")
-        for parameter in parameters:
-            if parameter.is_in and parameter.name not in (*rule.dims, *OF_DATA):
-                message = (
-                    f"`{parameter.name}` is filled from what comes in, and the shape rule has no such dim"
-                )
-                self.report("E0706", node, message, f"name a dim of the input `{parameter.name}`")
+        given = dict(zip(decorator.facts, mark.args)) | {k.arg: k.value for k in mark.keywords}
+        for fact, message, help, position in faults(facts, parameters):
+            node = given.get(fact, mark)
+            if position is None:
+                self.report("E0706", node, message, help)
+                continue
+            start = self.lines[node.lineno - 1].find(facts[fact], self.column(node.lineno, node.col_offset))
+            if start < 0:  # over several lines, or with escapes
+                self.report("E0706", node, message, f"at character {position + 1} of the rule")
+            else:
+                at = start + position
+                self.problems.append(ReadProblem("E0706", node.lineno, at, at + 1, message))
 
     def check_relations(self, mark: ast.expr, parameters: list[Parameter]) -> None:
         """What an annotation says of another parameter, there has to be one of that name."""
@@ -251,8 +233,7 @@ class _Reader:
         lineage = list(self.lineage(node)) if isinstance(node, ast.ClassDef) and facts.get("random") else []
         if (same := drawing_in_evaluation(lineage, decorator.kind)) is not None:
             self.report("W0707", same, f"`{node.name}` {DRAWS_IN_EVALUATION}", RETURN_INSTEAD)
-        if facts.get("shape"):
-            self.check_rule(mark, decorator, facts["shape"], parameters)
+        self.check_rules(mark, decorator, facts, parameters)
         return Component(
             decorator.kind, node.name, target, doc, tuple(parameters), self.path, line, column, facts,
             rest, others, passes,

@@ -1,9 +1,12 @@
-"""The language of shape rules: how a layer, transform or loss says what it takes and what it gives.
+"""The language of rules: how a layer, transform or loss says what it takes and what it gives (its shape rule), and
+how a layer says how many numbers it learns (its count rule).
 
     in -> out [; out] [where condition]
+    count [; count]
 
     rule       := [dims "->"] dims (";" dims)* ["where" condition]   b c h w -> b nf conv(h) conv(w)
                 | dims ["where" condition]                           b classes ...    only takes
+    counts     := size (";" size)*                                   nf*c*ks*ks; nf*bias
     dims       := dim*                                               before the arrow names, numbers and "..."
     dim        := "..." | NAME "..." | size                          dims of the input; a list; one
     condition  := both ("or" both)*
@@ -12,6 +15,7 @@
     size       := term (("+" | "-") term)*
     term       := factor (("*" | "//" | "%") factor)*
     factor     := NUMBER | NAME | NAME "(" size, ... ")" | "(" condition ")"
+                | NAME "." NAME                                      of a count: an argument of an argument
 
 A name before the arrow names a dim of what comes in; elsewhere it is such a dim or an argument of the
 component. The parenthesis of a call stands directly after its name, so that `b (h + 1) // 2` has two dims.
@@ -32,6 +36,7 @@ FUNCTIONS = {
     "tconv": (1, 1),
     "pool": (1, 1),
     "prod": (1, None),
+    "sum": (1, None),
     "min": (2, None),
     "max": (2, None),
 }
@@ -40,15 +45,17 @@ FUNCTIONS = {
 LONGEST, DEEPEST = 500, 20
 """The limits of a rule: characters, and parentheses within each other."""
 
+SHAPE, COUNT = "shape rule", "count rule"
+
 KEYWORDS = ("where", "and", "or")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 _TOKEN = re.compile(
-    r"(?P<number>\d+)|(?P<name>[^\W\d]\w*)|(?P<op>\.\.\.|->|//|==|!=|<=|>=|[-+*%<>();,])|(?P<space>\s+)"
+    r"(?P<number>\d+)|(?P<name>[^\W\d]\w*)|(?P<op>\.\.\.|\.(?=[^\W\d])|->|//|==|!=|<=|>=|[-+*%<>();,])|(?P<space>\s+)"
 )
 
 
 class RuleError(ValueError):
-    """A shape rule that can't be read; `position` counts characters from its start."""
+    """A rule that can't be read; `position` counts characters from its start."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -123,6 +130,15 @@ class Rule:
         return tuple(name for name in used if name not in self.dims)
 
 
+@dataclass(frozen=True)
+class Count:
+    """A count rule: the sum of its parts is how many numbers a layer learns. The first part is the layer's `weight`,
+    which one that is tied has from another layer."""
+
+    text: str
+    parts: tuple[Expr, ...]
+
+
 def names(expr: Expr) -> Iterator[str]:
     """Every name in an expression, in order."""
     match expr:
@@ -138,21 +154,27 @@ def names(expr: Expr) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def parse_rule(text: str) -> Rule:
-    """The rule that a text says. Raises RuleError with the position of what can't be read."""
-    return _Parser(text).rule()
+    """The shape rule that a text says. Raises RuleError with the position of what can't be read."""
+    return _Parser(text, SHAPE).rule()
+
+
+@lru_cache(maxsize=4096)
+def parse_count(text: str) -> Count:
+    """The count rule that a text says. Raises RuleError with the position of what can't be read."""
+    return _Parser(text, COUNT).count()
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, what: str) -> None:
         if len(text) > LONGEST:
-            raise RuleError(f"a shape rule has at most {LONGEST} characters", LONGEST)
-        self.text, self.at, self.depth = text, 0, 0
+            raise RuleError(f"a {what} has at most {LONGEST} characters", LONGEST)
+        self.text, self.what, self.at, self.depth = text, what, 0, 0
         self.tokens: list[tuple[str, str, int]] = []
         position = 0
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise RuleError(f"`{text[position]}` is not part of a shape rule", position)
+                raise RuleError(f"`{text[position]}` is not part of a {what}", position)
             if match.lastgroup != "space":
                 word = match[0] in KEYWORDS
                 self.tokens.append(("op" if word else str(match.lastgroup), match[0], position))
@@ -174,6 +196,16 @@ class _Parser:
         rule = Rule(self.text, takes, tuple(gives), where)
         self.verify(rule)
         return rule
+
+    def count(self) -> Count:
+        parts = [self.size()]
+        while self.take(";"):
+            parts.append(self.size())
+        if self.kind != "end":
+            raise self.unexpected("an operation, `;` or the end")
+        for part in parts:
+            _verify(part, truth=False, rest=True)
+        return Count(self.text, tuple(parts))
 
     def verify(self, rule: Rule) -> None:
         """What the grammar leaves open: numbers where numbers belong, no `...` that stands for nothing."""
@@ -246,6 +278,9 @@ class _Parser:
             return Number(int(word), (start, start + len(word)))
         if self.word == "(" and self.position == start + len(word):
             return self.call(word, start)
+        if self.what == COUNT and self.position == start + len(word) and self.take("."):
+            word = f"{word}.{self.word}"
+            self.at += 1
         return Name(word, (start, start + len(word)))
 
     def parenthesis(self, start: int) -> Expr:
@@ -262,7 +297,7 @@ class _Parser:
     def call(self, function: str, start: int) -> Call:
         if function not in FUNCTIONS:
             known = ", ".join(FUNCTIONS)
-            raise RuleError(f"`{function}` is no function of shape rules; there are {known}", start)
+            raise RuleError(f"`{function}` is no function of {self.what}s; there are {known}", start)
         self.depth += 1
         if self.depth > DEEPEST:
             raise RuleError(f"more than {DEEPEST} parentheses within each other", start)
@@ -279,7 +314,7 @@ class _Parser:
                 f"`{function}` takes {least}{'' if most else ' or more'}, here are {len(args)}", start
             )
         for arg in args:
-            if isinstance(arg, Rest) and function != "prod":
+            if isinstance(arg, Rest) and function not in ("prod", "sum"):
                 raise RuleError(f"`{function}` takes one dim, not several", arg.span[0])
         return Call(function, tuple(args), (start, end))
 

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from mfc.dsl.conditions import Condition, Mismatch, Relation, decide
-from mfc.dsl.dims import LARGEST, Dim, Size, TooLarge, at_most, is_varying, maximum, minimum, product
+from mfc.dsl.dims import LARGEST, Dim, Size, TooLarge, at_most, is_varying, maximum, minimum, product, total
 from mfc.dsl.rules import (
     COMPARISONS,
     Binary,
     Call,
+    Count,
     Expr,
     Name,
     Number,
@@ -39,7 +40,7 @@ from mfc.dsl.rules import (
 )
 
 __all__ = [
-    "JOINS", "Applied", "Condition", "Mismatch", "Rule", "RuleError", "Shape", "apply", "is_varying", "join",
+    "JOINS", "Applied", "Condition", "Mismatch", "Rule", "RuleError", "Shape", "apply", "counted", "is_varying", "join",
     "parse_rule", "show_shape",
 ]  # fmt: skip
 
@@ -48,6 +49,8 @@ Shape: TypeAlias = tuple[Size, ...]
 JOINS = ("add", "sub", "mul", "concat", "matmul")
 
 _WINDOWS = ("conv", "tconv", "pool")
+_DEFAULTS = ("stride", "padding")
+"""The arguments of windows for which a number is taken where they are none."""
 _TRIVIAL = {"ks": 0, "stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "ceil_mode": 0}
 _DIM_NAMES = {2: ("batch", "features"), 4: ("batch", "channels", "height", "width")}
 
@@ -86,6 +89,20 @@ def apply(rule: Rule, shape: Shape, args: Mapping[str, Any]) -> Applied:
     except TooLarge as error:
         raise Mismatch(f"what comes out can't be computed: {error}") from None
     return Applied(outs, scope.dims, tuple(scope.obligations))
+
+
+def counted(count: Count, rule: Rule | None, shape: Shape, args: Mapping[str, Any]) -> tuple[Size, ...]:
+    """The parts of a count rule. Its names are those of the component's shape rule, for what comes in, and its
+    arguments; an argument that is none counts as 0. Without a rule nothing comes in.
+
+    Raises Mismatch and RuleError as `apply` does, and TooLarge.
+    """
+    dims = rule.dims if rule is not None else ()
+    left_out = {name: 0 for name, value in args.items() if value is None and name not in (*dims, *_DEFAULTS)}
+    scope = _Scope(rule or Rule(count.text, None, (), None), {**args, **left_out})
+    if rule is not None and rule.takes is not None:
+        scope.match(rule.takes, shape)
+    return tuple(scope.size(part) for part in count.parts)
 
 
 def join(op: str, shapes: Sequence[Shape]) -> Applied:
@@ -225,9 +242,10 @@ class _Scope:
         return self.number(name) if name in self.args else default
 
     def call(self, function: str, args: tuple[Expr, ...]) -> Size:
-        if function == "prod":
+        if function in ("prod", "sum"):
             parts = (self.several(arg) if isinstance(arg, Rest) else (self.size(arg),) for arg in args)
-            return product(size for part in parts for size in part)
+            sizes = [size for part in parts for size in part]
+            return product(sizes) if function == "prod" else total(sizes)
         if function in ("min", "max"):
             return (minimum if function == "min" else maximum)(map(self.size, args))
         size, ks = self.size(args[0]), self.number("ks")
@@ -258,7 +276,7 @@ class _Scope:
     def _left_out(self, name: str) -> bool:
         """Whether a name stands for an argument that is none, and no number is taken for it."""
         none = name in self.args and self.args[name] is None
-        return none and name not in self.dims and name not in ("stride", "padding")
+        return none and name not in self.dims and name not in _DEFAULTS
 
     def values(self, expr: Expr) -> dict[str, Any]:
         """What the names of an expression stand for, and what its functions read."""
@@ -268,7 +286,7 @@ class _Scope:
         found: dict[str, Any] = {}
         for name in used:
             value = self.dims.get(name, self.args.get(name))
-            found[name] = self.number(name) if value is None and name in ("stride", "padding") else value
+            found[name] = self.number(name) if value is None and name in _DEFAULTS else value
         if any(isinstance(part, Rest) and part.name is None for part in parts):
             found["rest"] = self.rest
         return found

@@ -1,7 +1,8 @@
 """Tables beside components: what arguments are that a spec does not give, by the name that it does give.
 
 The table of a component is a JSON file in its folder, `{"resnet34": {"features": 512, "reduction": 32}, "": {...}}`.
-What stands under `""` is for names that the table does not have. A table is read when a spec uses its component.
+What stands under `""` is for names that the table does not have. `"parameters"` in a row is its count rule. A table is
+read when a spec uses its component.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.rules import parse_rule
+from mfc.dsl.rules import RuleError, parse_count, parse_rule
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 
@@ -24,6 +25,9 @@ LONGEST = 1_000_000
 
 BY = "name"
 """The argument that says which row of the table counts."""
+
+COUNT = "parameters"
+"""What a row says beside arguments: how many numbers the component then learns, as a count rule."""
 
 FILE_NAME = re.compile(r"[\w-]+\.json")
 
@@ -64,6 +68,15 @@ def _read(path: str, changed: int) -> Table:
     return table
 
 
+def count_rule(component: Component, args: Mapping[str, Any]) -> str:
+    """The count rule that holds for arguments: that of the table, if it has one, or the component's own; "" for none."""
+    try:
+        row = (table_of(component) or {}).get(args.get(BY) or "", {})
+    except TableError:
+        row = {}  # reported when the arguments were filled
+    return str(row.get(COUNT) or component.facts.get(COUNT, ""))
+
+
 def fill(
     info: Component, args: dict[str, Any], diagnostics: Diagnostics, written: Mapping[str, Span], span: Span
 ) -> bool:
@@ -95,6 +108,9 @@ def _from_table(component: Component, table: Table, args: Mapping[str, Any]) -> 
     """The arguments that the table knows and that are none."""
     name, found = args.get(BY), {}
     for argument, value in table.get(name or "", table.get("", {})).items():
+        if argument == COUNT:
+            _check_count(component, name, value)
+            continue
         parameter = component.parameter(argument)
         if parameter is None or parameter.is_in or parameter.type.accepts(value) is not None:
             what = f"`{argument}` of `{name}` in {component.facts['table']}"
@@ -102,3 +118,11 @@ def _from_table(component: Component, table: Table, args: Mapping[str, Any]) -> 
         if args.get(argument) is None:
             found[argument] = value
     return found
+
+
+def _check_count(component: Component, name: Any, rule: Any) -> None:
+    try:
+        parse_count(rule if isinstance(rule, str) else "")
+    except RuleError as error:
+        what = f"`{COUNT}` of `{name}` in {component.facts['table']}"
+        raise TableError(f"{what} is no count rule: {error.message}") from None

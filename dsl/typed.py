@@ -8,7 +8,7 @@ from typing import Any
 
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Dim
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.lower import takes_path
 from mfc.dsl.node import node
 from mfc.dsl.params import type_of

@@ -99,28 +99,40 @@ def _marks(kind: str, **facts: Any) -> Callable[[T], T]:
     return mark
 
 
-def layer(shape: str, table: str = "", splits: str = "") -> Callable[[T], T]:
+def layer(shape: str, table: str = "", splits: str = "", parameters: str = "") -> Callable[[T], T]:
     """A layer with its shape rule, such as `"b c h w -> b nf conv(h) conv(w) where ks <= h"`.
 
     Args:
         table: a JSON file beside the component's, with what arguments are that are none: for each `name`, an argument
-            of the component, their values by name; those under `""` are for names that it does not have.
+            of the component, their values by name; those under `""` are for names that it does not have. A row may have
+            a count rule too, `parameters`.
         splits: the argument that lists where a further parameter group of the layer begins. The layer then has a
             `parameter_parts()` that gives the parameters of each by its name.
+        parameters: the count rule: how many numbers it learns, by dims that come in and arguments, of which none counts
+            as 0: `"nf*(c // groups)*ks*ks; nf*bias"`. Its parts are added up, and the first is the layer's `weight`.
+            It is `"0"` for a layer that learns nothing; without one the number is not known.
     """
-    return _marks("layer", shape=shape, table=table, splits=splits)
+    return _marks("layer", shape=shape, table=table, splits=splits, parameters=parameters)
 
 
-def architecture(shape: str, groups: tuple[str, ...] = ()) -> Callable[[T], T]:
+def architecture(shape: str, groups: tuple[str, ...] = (), parameters: str = "") -> Callable[[T], T]:
     """A whole model as one component, with its shape rule and the names of its parts whose weights can be handed
-    over: modules of those names. Modules that are parameter groups have an attribute `group` that is true."""
-    return _marks("architecture", shape=shape, groups=groups)
+    over: modules of those names. Modules that are parameter groups have an attribute `group` that is true.
+    `parameters` is the count rule, as of a layer: an argument that is a component stands for its own count, and
+    `encoder.emb_size` for an argument of it."""
+    return _marks("architecture", shape=shape, groups=groups, parameters=parameters)
 
 
-def encoder(component: T) -> T:
+@overload
+def encoder(component: T) -> T: ...
+@overload
+def encoder(*, parameters: str = "") -> Callable[[T], T]: ...
+def encoder(component: Any = None, *, parameters: str = "") -> Any:
     """What several text models share: its `build(vocab, dropouts, drop_mult)` gives a module that makes features of
-    tokens. Arguments that are integers are sizes: where they are equal, weights can be handed over."""
-    return _marks("encoder")(component)
+    tokens. Arguments that are integers are sizes: where they are equal, weights can be handed over. `parameters` is its
+    count rule, of its arguments and `vocab`."""
+    mark = _marks("encoder", parameters=parameters)
+    return mark if component is None else mark(component)
 
 
 def source(

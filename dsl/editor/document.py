@@ -10,7 +10,7 @@ from typing import Any
 from mfc.dsl.chunks import tokens
 from mfc.dsl.compiler import Compiled
 from mfc.dsl.editor.bindings import Bindings
-from mfc.dsl.elaborate import LayerRecord
+from mfc.dsl.elaborated import LayerRecord
 from mfc.dsl.parse import too_large
 from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Module

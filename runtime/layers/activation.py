@@ -34,7 +34,7 @@ class GeneralRelu(nn.Module):
         return f"leak={self.leak}, maxv={self.maxv}"
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def relu(leak: Annotated[float, Range(0)] = 0.0, sub: float = 0.0, maxv: float | None = None) -> nn.Module:
     """A rectifier: negative numbers become 0. The general form is fastai's course's GeneralRelu.
 
@@ -48,13 +48,13 @@ def relu(leak: Annotated[float, Range(0)] = 0.0, sub: float = 0.0, maxv: float |
     return nn.LeakyReLU(leak) if leak else nn.ReLU()
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def selu() -> nn.SELU:
     """The self-normalising activation (Klambauer et al., 2017)."""
     return nn.SELU()
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def gelu(approximate: bool = False) -> nn.GELU:
     """x times the share of a normal distribution below x (Hendrycks and Gimpel, 2016).
 
@@ -64,25 +64,25 @@ def gelu(approximate: bool = False) -> nn.GELU:
     return nn.GELU("tanh" if approximate else "none")
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def mish() -> nn.Mish:
     """x tanh(softplus(x)) (Misra, 2019)."""
     return nn.Mish()
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def silu() -> nn.SiLU:
     """x sigmoid(x), also called swish (Ramachandran, Zoph and Le, 2017)."""
     return nn.SiLU()
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def sigmoid() -> nn.Sigmoid:
     """To 0..1: 1 / (1 + exp(-x))."""
     return nn.Sigmoid()
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def tanh() -> nn.Tanh:
     """To -1..1: the hyperbolic tangent."""
     return nn.Tanh()

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from mfc.runtime.component import In, Range, layer
 
 
-@layer(shape="b c n ... -> b c n ... where c >= 8")
+@layer(shape="b c n ... -> b c n ... where c >= 8", parameters="c*(2*(c // 8) + c) + 1")
 class self_attention(nn.Module):
     """Each place attends to all others: `b c ...` (Zhang et al., 2018, "Self-Attention GANs").
 
@@ -37,7 +37,7 @@ class self_attention(nn.Module):
         return torch.addcmul(places, self.gamma, value @ attention).reshape(x.shape)
 
 
-@layer(shape="b c h w -> b c h w")
+@layer(shape="b c h w -> b c h w", parameters="8*max(1, (c // reduction + 7) // 8)*(2*c + 1) + c")
 class squeeze_excite(nn.Module):
     """Scales each channel by a number in 0..1 that all channels' means decide: `b c h w` (Hu et al., 2017).
 

@@ -63,7 +63,10 @@ def _line(size: int, ks: int, stride: int, padding: int, dilation: int) -> torch
     return F.one_hot(source.clamp(-1, size) + 1, size + 2)[..., 1:-1].float()
 
 
-@layer(shape="b c length -> b nf conv(length) where c % groups == 0 and nf % groups == 0")
+@layer(
+    shape="b c length -> b nf conv(length) where c % groups == 0 and nf % groups == 0",
+    parameters="nf*(c // groups)*ks; nf*bias",
+)
 def conv1d(
     c: In,
     nf: Annotated[int, Range(1)],
@@ -85,7 +88,10 @@ def conv1d(
     return nn.Conv1d(c, nf, ks, stride, _padding(padding, ks), dilation, groups, bias)
 
 
-@layer(shape="b c h w -> b nf conv(h) conv(w) where c % groups == 0 and nf % groups == 0")
+@layer(
+    shape="b c h w -> b nf conv(h) conv(w) where c % groups == 0 and nf % groups == 0",
+    parameters="nf*(c // groups)*ks*ks; nf*bias",
+)
 def conv2d(
     c: In,
     nf: Annotated[int, Range(1)],
@@ -109,7 +115,8 @@ def conv2d(
 
 @layer(
     shape="b c h w -> b nf tconv(h) tconv(w) where c % groups == 0 and nf % groups == 0 "
-    "and (output_padding < stride or output_padding < dilation)"
+    "and (output_padding < stride or output_padding < dilation)",
+    parameters="c*(nf // groups)*ks*ks; nf*bias",
 )
 def tconv2d(
     c: In,

@@ -10,13 +10,13 @@ from torch import nn
 from mfc.runtime.component import Range, layer
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def dropout(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout:
     """Sets numbers to 0 with probability `p` in training, scales the others up (Srivastava et al., 2014)."""
     return nn.Dropout(p)
 
 
-@layer(shape="b c h w -> b c h w")
+@layer(shape="b c h w -> b c h w", parameters="0")
 def dropout2d(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout2d:
     """Sets whole channels to 0 with probability `p` in training, scales the others up (Tompson et al., 2015).
 
@@ -24,7 +24,7 @@ def dropout2d(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout2d:
     return nn.Dropout2d(p)
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="0")
 def alpha_dropout(p: Annotated[float, Range(0, below=1)] = 0.5) -> nn.AlphaDropout:
     """Dropout that keeps mean and variance, for nets of `selu` (Klambauer et al., 2017).
 
@@ -32,7 +32,7 @@ def alpha_dropout(p: Annotated[float, Range(0, below=1)] = 0.5) -> nn.AlphaDropo
     return nn.AlphaDropout(p)
 
 
-@layer(shape="b ... -> b ...")
+@layer(shape="b ... -> b ...", parameters="0")
 class drop_path(nn.Module):
     """Sets all of an item to 0 with probability `p` in training, scales the others up (Huang et al., 2016).
 

@@ -9,13 +9,13 @@ from torch import nn
 from mfc.runtime.component import In, Range, layer
 
 
-@layer(shape="b ... features -> b ... nf")
+@layer(shape="b ... features -> b ... nf", parameters="nf*features; nf*bias")
 def linear(features: In, nf: Annotated[int, Range(1)], bias: bool = True) -> nn.Linear:
     """A linear map of the last dimension: `b ... features` to `b ... nf`."""
     return nn.Linear(features, nf, bias)
 
 
-@layer(shape="b ... -> b ... nf")
+@layer(shape="b ... -> b ... nf", parameters="n*nf")
 def embedding(
     n: Annotated[int, Range(1)], nf: Annotated[int, Range(1)], std: Annotated[float, Range(0)] = 0.01
 ) -> nn.Embedding:

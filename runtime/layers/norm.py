@@ -14,7 +14,7 @@ FEW_ITEMS = 20
 """Items up to which the variance of a running batch norm has a floor: that of so few may be anything."""
 
 
-@layer(shape="b c ... -> b c ...")
+@layer(shape="b c ... -> b c ...", parameters="c; c")
 class batchnorm(nn.BatchNorm2d):
     """Normalises each channel over the batch and all places: `b c ...` (Ioffe and Szegedy, 2015).
 
@@ -42,7 +42,7 @@ class batchnorm(nn.BatchNorm2d):
             raise ValueError(f"expected at least 2 dims (b c ...), got {input.dim()}")
 
 
-@layer(shape="b ... features -> b ... features")
+@layer(shape="b ... features -> b ... features", parameters="features; features")
 def layer_norm(features: In, eps: Annotated[float, Range(above=0)] = 1e-5) -> nn.LayerNorm:
     """Normalises each vector along the last dimension: `b ... features` (Ba, Kiros and Hinton, 2016).
 
@@ -51,7 +51,7 @@ def layer_norm(features: In, eps: Annotated[float, Range(above=0)] = 1e-5) -> nn
     return nn.LayerNorm(features, eps)
 
 
-@layer(shape="b c h w -> b c h w where h*w > 1")
+@layer(shape="b c h w -> b c h w where h*w > 1", parameters="c*affine; c*affine")
 def instance_norm(
     c: In, affine: bool = True, eps: Annotated[float, Range(above=0)] = 1e-5
 ) -> nn.InstanceNorm2d:
@@ -64,7 +64,7 @@ def instance_norm(
     return nn.InstanceNorm2d(c, eps, affine=affine)
 
 
-@layer(shape="b c ... -> b c ... where c % groups == 0")
+@layer(shape="b c ... -> b c ... where c % groups == 0", parameters="c; c")
 def group_norm(
     c: In, groups: Annotated[int, Range(1)] = 32, eps: Annotated[float, Range(above=0)] = 1e-5
 ) -> nn.GroupNorm:
@@ -77,7 +77,7 @@ def group_norm(
     return nn.GroupNorm(groups, c, eps)
 
 
-@layer(shape="b c ... -> b c ...")
+@layer(shape="b c ... -> b c ...", parameters="c; c")
 class running_batchnorm(nn.Module):
     """Normalises each channel by running statistics, in training too: `b c ...`, works with 2 items in a batch.
 

@@ -10,7 +10,7 @@ from torch import nn
 from mfc.runtime.component import Range, layer
 
 
-@layer(shape="b c h w -> b c pool(h) pool(w) where 2*padding <= ks")
+@layer(shape="b c h w -> b c pool(h) pool(w) where 2*padding <= ks", parameters="0")
 def avg_pool(
     ks: Annotated[int, Range(1)] = 2,
     stride: Annotated[int, Range(1)] | None = None,
@@ -28,7 +28,7 @@ def avg_pool(
     return nn.AvgPool2d(ks, stride, padding, ceil_mode)
 
 
-@layer(shape="b c h w -> b c pool(h) pool(w) where 2*padding <= ks")
+@layer(shape="b c h w -> b c pool(h) pool(w) where 2*padding <= ks", parameters="0")
 def max_pool(
     ks: Annotated[int, Range(1)] = 2,
     stride: Annotated[int, Range(1)] | None = None,
@@ -48,19 +48,19 @@ def max_pool(
     return nn.MaxPool2d(ks, stride, padding, dilation, ceil_mode=ceil_mode)
 
 
-@layer(shape="b c h w -> b c size size")
+@layer(shape="b c h w -> b c size size", parameters="0")
 def adaptive_avg_pool(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveAvgPool2d:
     """Means over windows that divide an image of any size: `b c h w` to `b c size size`."""
     return nn.AdaptiveAvgPool2d(size)
 
 
-@layer(shape="b c h w -> b c size size")
+@layer(shape="b c h w -> b c size size", parameters="0")
 def adaptive_max_pool(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveMaxPool2d:
     """Greatest values of windows that divide an image of any size: `b c h w` to `b c size size`."""
     return nn.AdaptiveMaxPool2d(size)
 
 
-@layer(shape="b c h w -> b 2*c size size")
+@layer(shape="b c h w -> b 2*c size size", parameters="0")
 class adaptive_concat_pool(nn.Module):
     """Adaptive max pooling beside adaptive average pooling: `b c h w` to `b 2*c size size` (fastai)."""
 
@@ -76,7 +76,7 @@ class adaptive_concat_pool(nn.Module):
 # ── sequences ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@layer(shape="b c length -> b c pool(length) where 2*padding <= ks")
+@layer(shape="b c length -> b c pool(length) where 2*padding <= ks", parameters="0")
 def avg_pool1d(
     ks: Annotated[int, Range(1)] = 2,
     stride: Annotated[int, Range(1)] | None = None,
@@ -94,7 +94,7 @@ def avg_pool1d(
     return nn.AvgPool1d(ks, ks if stride is None else stride, padding, ceil_mode)
 
 
-@layer(shape="b c length -> b c pool(length) where 2*padding <= ks")
+@layer(shape="b c length -> b c pool(length) where 2*padding <= ks", parameters="0")
 def max_pool1d(
     ks: Annotated[int, Range(1)] = 2,
     stride: Annotated[int, Range(1)] | None = None,
@@ -114,19 +114,19 @@ def max_pool1d(
     return nn.MaxPool1d(ks, stride, padding, dilation, ceil_mode=ceil_mode)
 
 
-@layer(shape="b c length -> b c size")
+@layer(shape="b c length -> b c size", parameters="0")
 def adaptive_avg_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveAvgPool1d:
     """Means over windows that divide a sequence of any length: `b c length` to `b c size`."""
     return nn.AdaptiveAvgPool1d(size)
 
 
-@layer(shape="b c length -> b c size")
+@layer(shape="b c length -> b c size", parameters="0")
 def adaptive_max_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveMaxPool1d:
     """Greatest values of windows that divide a sequence of any length: `b c length` to `b c size`."""
     return nn.AdaptiveMaxPool1d(size)
 
 
-@layer(shape="b c length -> b 2*c size")
+@layer(shape="b c length -> b 2*c size", parameters="0")
 class adaptive_concat_pool1d(nn.Module):
     """Adaptive max pooling beside adaptive average pooling: `b c length` to `b 2*c size` (fastai)."""
 

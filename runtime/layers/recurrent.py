@@ -10,7 +10,11 @@ from torch import nn
 from mfc.runtime.component import In, Range, layer
 
 
-@layer(shape="b length features -> b length hidden + hidden*bidirectional")
+@layer(
+    shape="b length features -> b length hidden + hidden*bidirectional",
+    parameters="4*hidden*(1 + bidirectional)*(features + hidden + 2*bias "
+    "+ (layers - 1)*(hidden*(2 + bidirectional) + 2*bias))",
+)
 class lstm(nn.LSTM):
     """Long short-term memory: `b length features` to `b length hidden` (Hochreiter and Schmidhuber, 1997).
 
@@ -41,7 +45,11 @@ class lstm(nn.LSTM):
         return super().forward(x)[0]
 
 
-@layer(shape="b length features -> b length hidden + hidden*bidirectional")
+@layer(
+    shape="b length features -> b length hidden + hidden*bidirectional",
+    parameters="3*hidden*(1 + bidirectional)*(features + hidden + 2*bias "
+    "+ (layers - 1)*(hidden*(2 + bidirectional) + 2*bias))",
+)
 class gru(nn.GRU):
     """Gated recurrent units: `b length features` to `b length hidden` (Cho et al., 2014).
 

@@ -11,13 +11,13 @@ from torch import nn
 from mfc.runtime.component import In, Range, layer
 
 
-@layer(shape="b c ... -> b c*prod(...)")
+@layer(shape="b c ... -> b c*prod(...)", parameters="0")
 def flatten() -> nn.Flatten:
     """All dimensions but the first as one: `b c ...` to `b features`."""
     return nn.Flatten()
 
 
-@layer(shape="b ... -> b sizes... where prod(sizes...) == prod(...)")
+@layer(shape="b ... -> b sizes... where prod(sizes...) == prod(...)", parameters="0")
 class reshape(nn.Module):
     """The numbers of each item in another shape: `b ...` to `b` and `sizes`.
 
@@ -37,7 +37,7 @@ class reshape(nn.Module):
         return str(list(self.sizes))
 
 
-@layer(shape="b n m -> b m n")
+@layer(shape="b n m -> b m n", parameters="0")
 class transpose(nn.Module):
     """The last two dimensions in the other order: `b length features` to `b features length`, and back.
 
@@ -53,7 +53,7 @@ class transpose(nn.Module):
         return x.transpose(1, 2)
 
 
-@layer(shape="b c h w -> b c // (scale*scale) h*scale w*scale where c % (scale*scale) == 0")
+@layer(shape="b c h w -> b c // (scale*scale) h*scale w*scale where c % (scale*scale) == 0", parameters="0")
 def pixel_shuffle(scale: Annotated[int, Range(1)] = 2) -> nn.PixelShuffle:
     """Channels as places of a finer image: `b c h w` to `b c/scale² h*scale w*scale` (Shi et al., 2016)."""
     return nn.PixelShuffle(scale)
@@ -79,7 +79,7 @@ class IcnrConv2d(nn.Conv2d):
         self.weight.copy_(self.weight[:: self.repeat].repeat_interleave(self.repeat, 0))
 
 
-@layer(shape="b c h w -> b nf h*scale w*scale")
+@layer(shape="b c h w -> b nf h*scale w*scale", parameters="nf*scale*scale*(c + 1)")
 class pixel_shuffle_icnr(nn.Sequential):
     """A finer image by a convolution of 1 x 1 and a pixel shuffle: `b c h w` to `b nf h*scale w*scale`.
 
@@ -95,7 +95,7 @@ class pixel_shuffle_icnr(nn.Sequential):
         super().__init__(IcnrConv2d(c, nf, scale * scale), nn.PixelShuffle(scale))
 
 
-@layer(shape="b c h w -> b c height width")
+@layer(shape="b c h w -> b c height width", parameters="0")
 class interpolate(nn.Module):
     """An image of another size by interpolation: `b c h w` to `b c height width`.
 
@@ -121,7 +121,7 @@ class interpolate(nn.Module):
         return f"{self.size}, mode={self.mode!r}"
 
 
-@layer(shape="b c h w -> b c h*scale w*scale")
+@layer(shape="b c h w -> b c h*scale w*scale", parameters="0")
 def upsample(
     scale: Annotated[int, Range(1)] = 2, mode: Literal["nearest", "bilinear", "bicubic"] = "nearest"
 ) -> nn.Upsample:

@@ -8,7 +8,7 @@ from torch import nn
 from mfc.runtime.component import layer
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="1")
 class bias(nn.Module):
     """Adds one learned number, which begins at 0 (Zhang, Dauphin and Ma, 2019, "Fixup Initialization")."""
 
@@ -21,7 +21,7 @@ class bias(nn.Module):
         return x + self.bias
 
 
-@layer(shape="... -> ...")
+@layer(shape="... -> ...", parameters="learned")
 class scale(nn.Module):
     """Multiplies by one number, which is learned (Zhang, Dauphin and Ma, 2019, "Fixup Initialization") or stays.
 

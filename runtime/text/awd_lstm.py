@@ -45,7 +45,11 @@ LANGUAGE_MODEL_DROPOUTS = Dropouts(input_p=0.25, hidden_p=0.15, embed_p=0.02, we
 CLASSIFIER_DROPOUTS = Dropouts(input_p=0.4, hidden_p=0.3, embed_p=0.05, weight_p=0.5)
 
 
-@encoder
+@encoder(
+    parameters="vocab*emb_size + 4*emb_size*(emb_size + (hidden_size - emb_size)*min(layers - 1, 1) + emb_size + 2) "
+    "+ min(layers - 1, 1)*4*hidden_size*(emb_size + hidden_size + 2) "
+    "+ max(layers - 2, 0)*4*hidden_size*(hidden_size + hidden_size + 2)"
+)
 class awd_lstm:
     """An AWD-LSTM for `language_model` and `text_classifier` (Merity et al., 2017).
 

@@ -12,7 +12,7 @@ from mfc.runtime.text.awd_lstm import LANGUAGE_MODEL_DROPOUTS, locked_dropout, s
 from mfc.runtime.text.decoder import TiedDecoder
 
 
-@architecture(shape="b t -> b vocab t", groups=("encoder", "decoder"))
+@architecture(shape="b t -> b vocab t", groups=("encoder", "decoder"), parameters="encoder + vocab")
 class language_model(nn.Module):
     """Predicts each next token of texts: ids `b t` to scores `b vocab t` (Merity et al., 2017).
 

@@ -15,7 +15,11 @@ from mfc.runtime.text.awd_lstm import CLASSIFIER_DROPOUTS, State, scaled
 from mfc.runtime.text.rules import PAD_ID
 
 
-@architecture(shape="b t -> b classes", groups=("encoder", "head"))
+@architecture(
+    shape="b t -> b classes",
+    groups=("encoder", "head"),
+    parameters="encoder + 3*encoder.emb_size*(2 + hidden_size) + hidden_size*(2 + classes)",
+)
 class text_classifier(nn.Module):
     """Classifies texts: ids `b t`, padded at the end, to scores `b classes` (Howard and Ruder, 2018).
 

@@ -146,7 +146,7 @@ def test_a_class_component() -> None:
     assert found.signature() == "film(nf: int, ks: int in 1..9 = 3, bias: bool = true)"
     assert [p.is_in for p in found.parameters] == [True, False, False, False]
     assert found.passes == {"condition": True, "mask": False}
-    assert found.facts == {"shape": "b c h w -> b nf h w", "table": "", "splits": ""}
+    assert found.facts == {"shape": "b c h w -> b nf h w", "table": "", "splits": "", "parameters": ""}
 
 
 def test_a_decorator_with_facts_that_may_stand_without_a_call() -> None:
@@ -372,6 +372,63 @@ def test_problems_of_a_users_file() -> None:
         "E0706 18:17-43 the shape rule computes a window, and there is no parameter `ks`",
         "E0706 18:17-43 `n` is filled from what comes in, and the shape rule has no such dim",
         "  help: name a dim of the input `n`",
+    ]
+
+
+def test_count_rules_that_do_not_fit() -> None:
+    source = """
+    import mfc
+    from mfc import Layer, Encoder, In
+
+    @mfc.layer(shape="b c -> b c", parameters="c*(nf")
+    class open: "Not closed."
+
+    @mfc.layer(shape="b c -> b c", parameters="c*d + prod(...)")
+    class other:
+        "No d, and no dims without a name."
+        def __init__(self, c: In, n: int): ...
+
+    @mfc.layer("b c h -> b c conv(h)", parameters="p*c + sum(n...) + n.m")
+    class odd:
+        "A share is no integer, a number no list."
+        def __init__(self, p: float, n: int): ...
+
+    @mfc.architecture(shape="b t -> b vocab t", parameters="encoder + encoder.size + vocab")
+    class fine:
+        "Counts what its encoder has."
+        def __init__(self, encoder: Encoder, vocab: In): ...
+
+    @mfc.encoder(parameters="vocab*size + pool(size)")
+    class words:
+        "Has no kernel."
+        def __init__(self, size: int): ...
+    """
+    assert told(source).splitlines() == [
+        "E0706 5:48-49 the count rule can't be read: expected `)`, found the end",
+        "E0706 8:42-59 `d` in the count rule is neither a dim nor a parameter",
+        "  help: its parameters are n",
+        "E0706 8:42-59 `...` in the count rule stands for dims of what comes in, which the shape rule does not have",
+        "E0706 13:11-33 the shape rule computes a window, and there is no parameter `ks`",
+        "E0706 13:46-69 `p` in the count rule has to be an integer, and is a number",
+        "E0706 13:46-69 `n` in the count rule has to be a list of integers, and is an integer",
+        "E0706 13:46-69 `n` in the count rule has to be a component, and is an integer",
+        "E0706 23:24-49 the count rule computes a window, and there is no parameter `ks`",
+    ]
+
+
+def test_shape_rules_compute_with_integers() -> None:
+    source = """
+    import mfc
+
+    @mfc.layer(shape="b c -> b p sizes... where flag and n > 0")
+    class odd:
+        "None of these can be computed with."
+        def __init__(self, p: float, sizes: list[str], flag: int, n: int | None): ...
+    """
+    assert told(source).splitlines() == [
+        "E0706 4:17-59 `p` in the shape rule has to be an integer, and is a number",
+        "E0706 4:17-59 `sizes` in the shape rule has to be a list of integers, and is a list of strings",
+        "E0706 4:17-59 `flag` in the shape rule has to be true or false, and is an integer",
     ]
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfc.dsl.dims import Dim, is_varying, substitute
-from mfc.dsl.rules import DEEPEST, LONGEST
-from mfc.dsl.shapes import Mismatch, RuleError, apply, join, parse_rule, show_shape
+from mfc.dsl.rules import DEEPEST, LONGEST, parse_count
+from mfc.dsl.shapes import Mismatch, RuleError, apply, counted, join, parse_rule, show_shape
 
 b, c, h, w, classes = (Dim.symbol(name) for name in ("b", "c", "h", "w", "cifar.classes"))
 
@@ -97,6 +97,59 @@ def test_rules_that_cannot_be_read(text, position, message):
         parse_rule(text)
     assert message in caught.value.message
     assert caught.value.position == position
+
+
+@pytest.mark.parametrize(
+    "text, position, message",
+    [
+        ("", 0, "expected a number, a name or `(`, found the end"),
+        ("c;", 2, "expected a number, a name or `(`, found the end"),
+        ("c c", 2, "expected an operation, `;` or the end, found `c`"),
+        ("c -> c", 2, "expected an operation, `;` or the end, found `->`"),
+        ("c == 1", 2, "expected an operation, `;` or the end, found `==`"),
+        ("(c == 1)*c", 0, "expected a number, found a comparison"),
+        ("2*widths...", 8, "expected an operation, `;` or the end, found `...`"),
+        ("sizes(c)", 0, "`sizes` is no function of count rules"),
+        ("encoder .n", 8, "expected an operation"),
+        ("encoder.n.m", 9, "expected an operation"),
+        ("c $", 2, "`$` is not part of a count rule"),
+        ("c" * (LONGEST + 1), LONGEST, "a count rule has at most 500 characters"),
+    ],
+)
+def test_count_rules_that_cannot_be_read(text, position, message):
+    with pytest.raises(RuleError) as caught:
+        parse_count(text)
+    assert message in caught.value.message
+    assert caught.value.position == position
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("nf*c; nf*bias", (320, 32)),
+        ("nf*(c // groups) + 1", (321,)),
+        ("sum(widths...)*c", (80,)),
+        ("sum(c, nf, 1)", (43,)),
+        ("prod(...)", (h * w,)),
+        ("prod(widths...)", (15,)),
+        ("hidden*c", (0,)),  # none counts as 0
+        ("ks*stride", (9,)),  # but a stride that is none is the kernel's size
+        ("encoder + encoder.n", (105,)),
+        ("classes*c", (10 * classes,)),
+    ],
+)
+def test_what_is_counted(text, parts):
+    args = {"nf": 32, "bias": True, "groups": 1, "widths": [3, 5], "hidden": None, "ks": 3, "stride": None}
+    args |= {"encoder": 100, "encoder.n": 5, "classes": classes}
+    assert counted(parse_count(text), parse_rule("b c ... -> b c ..."), (b, 10, h, w), args) == parts
+
+
+@given(st.text(alphabet="bc12 ()*+->;.,where=%/and", max_size=60) | st.text(max_size=20))
+def test_any_text_is_a_count_or_an_error(text):
+    try:
+        parse_count(text)
+    except RuleError as error:
+        assert 0 <= error.position <= len(text)
 
 
 @given(st.text(alphabet="bc12 ()*+->;.,where=%/and", max_size=60) | st.text(max_size=20))

@@ -1,4 +1,5 @@
-"""Every layer's shape rule agrees with the real module, on the meta device: sizes and refusals alike."""
+"""Every layer's shape rule agrees with the real module, on the meta device, sizes and refusals alike; its count rule
+with the parameters that the module has."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mfc.dsl.dims import Dim, substitute
-from mfc.dsl.shapes import Mismatch, apply, parse_rule
+from mfc.dsl.rules import parse_count
+from mfc.dsl.shapes import Mismatch, apply, counted, parse_rule
 from mfc.runtime.component import In
 from tests.runtime.plans import LAYERS
 
@@ -135,7 +137,7 @@ CASES = {
     ),
     "reshape": Case(args({"sizes": reshaped}), st.sampled_from([(2, 12), (2, 4, 3), (3, 6), (2, 1, 24, 1)])),
     "running_batchnorm": Case(args({}, momentum=st.floats(0.1, 1)), any_shape(2)),
-    "scale": Case(args({}, init=st.floats(-2, 2)), any_shape()),
+    "scale": Case(args({}, init=st.floats(-2, 2), learned=st.booleans()), any_shape()),
     # spectral norm's iterations take 150 ms on the meta device
     "self_attention": Case(
         no_args(), st.tuples(batches, st.integers(6, 17), sides) | images(6, 17), device="cpu"
@@ -176,13 +178,17 @@ def by_rule(component: Any, arguments: dict[str, Any], shape: Shape) -> Shape | 
         return None
 
 
-def by_module(component: Any, arguments: dict[str, Any], shape: Shape, case: Case) -> Shape | None:
+def bound_by_shape(component: Any, shape: Shape) -> dict[str, Any]:
+    """The arguments that come from the shape."""
     rule, (_, ins) = parse_rule(component.__mfc_facts__["shape"]), signature(component)
-    takes = " ".join(rule.source(item) for item in rule.takes or ())
-    bound = apply(parse_rule(takes), shape, {}).bound
+    bound = apply(parse_rule(" ".join(rule.source(item) for item in rule.takes or ())), shape, {}).bound
+    return {name: bound[name] for name in ins}
+
+
+def by_module(component: Any, arguments: dict[str, Any], shape: Shape, case: Case) -> Shape | None:
     try:
         with torch.device(case.device):
-            module = component(**{name: bound[name] for name in ins}, **arguments)
+            module = component(**bound_by_shape(component, shape), **arguments)
             out = module(torch.ones(shape, dtype=torch.int64 if case.integers else None)).shape
     except (RuntimeError, ValueError):
         return None
@@ -219,6 +225,31 @@ def test_rule_on_symbols_is_the_rule_on_numbers(name, data):
     assert all(holds) == (now is not None)
     if now is not None:
         assert tuple(substitute(size, facts) for size in later.out) == now
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_count_is_the_modules_parameters(name, data):
+    """Of its weight too, which is what a tied layer does not have."""
+    component, case = LAYERS[name], CASES[name]
+    arguments, shape = data.draw(case.args), data.draw(case.shapes)
+    if by_rule(component, arguments, shape) is None:
+        return
+    count, rule = (
+        parse_count(component.__mfc_facts__["parameters"]),
+        parse_rule(component.__mfc_facts__["shape"]),
+    )
+    parts = counted(count, rule, shape, signature(component)[0] | arguments)
+    with torch.device(case.device):
+        module = component(**bound_by_shape(component, shape), **arguments)
+    assert sum(parts) == sum(p.numel() for p in module.parameters())
+    weight = module._parameters.get("weight")
+    assert weight is None or parts[0] == weight.numel()
+    symbols = tuple(Dim.symbol(f"s{i}") for i in range(len(shape)))
+    later = counted(count, rule, symbols, signature(component)[0] | arguments)
+    facts = {f"s{i}": size for i, size in enumerate(shape)}
+    assert tuple(substitute(part, facts) for part in later) == parts
 
 
 @pytest.mark.parametrize("name", sorted(LAYERS))

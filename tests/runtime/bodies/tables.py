@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 import mfc.runtime.bodies
-from mfc.runtime.bodies.body import Body, library
+from mfc.runtime.bodies.body import RGB, Body, library
 from mfc.runtime.bodies.timm_body import timm_body
 from mfc.runtime.bodies.torchvision_body import torchvision_body
+from mfc.runtime.errors import RunError
 
 FOLDER = Path(mfc.runtime.bodies.__file__).parent
 UNKNOWN = {"reduction": 32, "patch": 1, "floored": 1}
@@ -76,8 +77,20 @@ def row(component: Callable[..., Body], name: str) -> dict[str, Any] | None:
         if reduction % (patch * floored) == 0:
             middle = reduction // (patch * floored)
             if all(-(-(side // patch) // middle) // floored == out for side, out in given.items()):
-                return {"features": features, "reduction": reduction, "patch": patch, "floored": floored}
+                found = {"features": features, "reduction": reduction, "patch": patch, "floored": floored}
+                return found | {"parameters": count_rule(body)}
     return None
+
+
+def count_rule(body: Body) -> str:
+    """How many parameters the body has for images of any number of channels: its first convolution fits them."""
+    count = sum(parameter.numel() for parameter in body.parameters())
+    try:
+        _, _, first = body.first_layer()
+    except RunError:  # it takes RGB images alone
+        return str(count)
+    per_channel = first.weight[:, 0].numel()
+    return f"{count - RGB * per_channel} + {per_channel}*channels"
 
 
 def bare(component: Callable[..., Body], name: str) -> Body | None:

@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import mfc
+from mfc.dsl.rules import parse_count
+from mfc.dsl.shapes import counted
 from mfc.runtime.bodies.timm_body import timm_body
 from mfc.runtime.bodies.torchvision_body import torchvision_body
 from mfc.runtime.errors import RunError
@@ -28,10 +30,10 @@ TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("
 
 
 def build(component: Any, name: str, channels: int = 3, **more: Any) -> Any:
-    table = TABLES[component.library]
+    row = {key: value for key, value in TABLES[component.library][name].items() if key != "parameters"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries' own
-        return component(channels, name, **{**table[name], **more})
+        return component(channels, name, **{**row, **more})
 
 
 def failure(code: str, does: Any, *args: Any, **named: Any) -> RunError:
@@ -112,6 +114,20 @@ def test_the_tables_say_what_networks_of_each_family_give(component, name):
             for height, width in ((223, 200), (97, 131), (65, 64)):
                 features = body(torch.zeros(1, 3, height, width))
                 assert features.shape[1] == TABLES[component.library][name]["features"]
+            return
+    raise AssertionError(f"{name} can't be built")
+
+
+@pytest.mark.parametrize(("component", "name"), families().values(), ids=map("-".join, families()))
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_tables_count_what_networks_learn(component, name, channels):
+    pytest.importorskip(component.library)
+    (count,) = counted(
+        parse_count(TABLES[component.library][name]["parameters"]), None, (), {"channels": channels}
+    )
+    for device in ("meta", "cpu"):
+        with suppress(NotImplementedError), torch.device(device):
+            assert sum(p.numel() for p in build(component, name, channels).parameters()) == count
             return
     raise AssertionError(f"{name} can't be built")
 
