@@ -271,12 +271,10 @@ class _Walk:
         if name.text in PLAIN or name.text in ("list", "choice"):
             self.note(name.span, Symbol("type", name.text))
         for argument in written.arguments:
-            if not isinstance(argument, TypeExpr):
-                continue
-            if name.text == "choice":
-                self.note(argument.name.span, Symbol("choice", argument.name.text))
-            else:
+            if isinstance(argument, TypeExpr):
                 self.type(argument)
+            elif isinstance(argument.value, str) and argument.span.text == argument.value:  # a bare name
+                self.note(argument.span, Symbol("choice", argument.value))
 
     def data_type(self, written: DataType, known: Sequence[str], scope: _Scope) -> None:
         if written.name is not None:

@@ -1,0 +1,161 @@
+"""What a file declares, as a tree; and declarations of several files by a part of their name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.symbols import declaration_kind
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import (
+    BodyDecl,
+    BranchStmt,
+    BrokenDecl,
+    DataDecl,
+    ForStmt,
+    GroupStmt,
+    IfStmt,
+    Import,
+    Language,
+    LetStmt,
+    Name,
+    Param,
+    Phase,
+    Stmt,
+    ValueDecl,
+)
+
+_LONGEST = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A declaration, or what is named within one.
+
+    Args:
+        name: as it is written.
+        kind: that of a symbol, such as `data`, `group`, `phase` or `variable`.
+        detail: what else its first line says: `image -> category`, `(nf, stride = 1)`.
+        span: all of it.
+        name_span: its name.
+        children: what is named within it.
+    """
+
+    name: str
+    kind: str
+    detail: str
+    span: Span
+    name_span: Span
+    children: Sequence[Entry] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry with the file that it stands in, and the name of what it stands in there."""
+
+    entry: Entry
+    path: str
+    container: str = ""
+
+
+def outline(document: Document) -> list[Entry]:
+    """The declarations of a file in their order, those that can't be read too, where they have a name."""
+    entries: list[Entry] = []
+    for decl in document.file.declarations:
+        match decl:
+            case Import() | Language():
+                pass
+            case _ if decl.name is not None:
+                body = decl.body if isinstance(decl, DataDecl | BodyDecl) else ()
+                kind, detail = declaration_kind(decl), _detail(document, decl, decl.name)
+                inner = tuple(_within(document, body))
+                entries.append(Entry(decl.name.text, kind, detail, decl.span, decl.name.span, inner))
+    return entries
+
+
+def workspace_symbols(documents: Iterable[Document], query: str) -> list[Found]:
+    """What is declared in files, groups and phases too, whose names have the letters of a query in their order; the
+    best first: the name itself, those that begin with it, that contain it, all others. A file that is given twice is
+    looked at once."""
+    paths: set[str] = set()
+    found: list[tuple[tuple[int, int], Found]] = []
+    for document in documents:
+        if document.path in paths:
+            continue
+        paths.add(document.path)
+        for entry, container in _entries(outline(document), ""):
+            rank = _rank(query.lower(), entry.name.lower())
+            if rank is not None:
+                found.append((rank, Found(entry, document.path, container)))
+    return [entry for _, entry in sorted(found, key=lambda ranked: ranked[0])]
+
+
+def _entries(entries: Iterable[Entry], container: str) -> Iterator[tuple[Entry, str]]:
+    for entry in entries:
+        if container and entry.kind not in ("group", "phase"):
+            continue
+        yield entry, container
+        yield from _entries(entry.children, entry.name)
+
+
+def _rank(query: str, name: str) -> tuple[int, int] | None:
+    """How well a name fits a query, the less the better; None where it does not."""
+    at = name.find(query)
+    if at >= 0:
+        return (0 if query == name else 1 if at == 0 else 2), len(name)
+    letters = iter(name)
+    return (3, len(name)) if all(letter in letters for letter in query) else None
+
+
+# ── entries ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _detail(
+    document: Document, decl: Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl, name: Name
+) -> str:
+    """What stands between a name and the braces; of a constant, its value."""
+    if isinstance(decl, BrokenDecl):
+        return ""
+    end = decl.span.end
+    if isinstance(decl, DataDecl):
+        end = decl.target.span.end
+    elif isinstance(decl, BodyDecl):
+        last = decl.params[-1].span.end if decl.params else name.span.end
+        end = document.text.index("{", last)
+    return _short(_line(document, name.span.end, end).removeprefix(":").removeprefix("=").strip())
+
+
+def _line(document: Document, start: int, end: int) -> str:
+    """What stands in a part of the text, on one line, without comments."""
+    pieces, at = [], start
+    for comment in document.file.comments:
+        if start <= comment.span.start < end:
+            pieces.append(document.text[at : comment.span.start])
+            at = comment.span.end
+    return " ".join("".join([*pieces, document.text[at:end]]).split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _within(document: Document, body: Iterable[Stmt]) -> Iterator[Entry]:
+    for statement in body:
+        match statement:
+            case Phase(name):
+                yield Entry(name.text, "phase", "", statement.span, name.span)
+            case GroupStmt(name, inner):
+                yield Entry(
+                    name.text, "group", "", statement.span, name.span, tuple(_within(document, inner))
+                )
+            case BranchStmt(name, kind, inner):
+                of = "module" if kind == "module" else "tensor"
+                yield Entry(name.text, of, kind, statement.span, name.span, tuple(_within(document, inner)))
+            case LetStmt(name, value):
+                detail = _short(_line(document, value.span.start, value.span.end))
+                yield Entry(name.text, "variable", detail, statement.span, name.span)
+            case IfStmt(_, yes, no):
+                yield from _within(document, (*yes, *no))
+            case ForStmt():
+                yield from _within(document, statement.body)
