@@ -54,7 +54,9 @@ def lint_data(diagnostics: Diagnostics, fields: Fields, owner: Span) -> None:
 def _same_part(diagnostics: Diagnostics, split: ComponentValue, span: Span) -> None:
     """Reports a split that names the same folder, or value of a column, for both parts: a run would refuse it."""
     split, _ = _drawn_from(split)
-    if not split.info.target.startswith(SPLITS) or split.info.name not in ("grandparent", "by_column"):
+    if not isinstance(split, ComponentValue) or not split.info.target.startswith(SPLITS):
+        return
+    if split.info.name not in ("grandparent", "by_column"):
         return
     train, valid = (_named(split.args.get(part)) for part in ("train", "valid"))
     if both := sorted(train & valid):
