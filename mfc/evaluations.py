@@ -137,14 +137,12 @@ def confusion_of(stage: ir.Stage, learner: Learner, part: str) -> ConfusionMatri
 
 def top_losses_of(stage: ir.Stage, learner: Learner, count: int, part: str) -> list[TopLoss]:
     """The items of which a trained model is most wrong. Raises RunError R0218 for language models."""
-    from mfc.runtime.training.evaluation import Losses, measured, said
+    from mfc.runtime.training.evaluation import TopLosses, measured
 
     _must_be(stage, ("category", "multi_category", "value", "mask"), "has losses of whole items")
-    if stage.recipe["data"]["target"] not in OF_PIXELS:
-        return said(learner, part).top_losses(count)
-    losses = Losses()
-    measured(learner, [], part, losses)
-    return losses.top_losses(learner.dls.items.paths, count)
+    top = TopLosses(learner, count, stage.recipe["data"]["target"] not in OF_PIXELS)
+    measured(learner, [], part, top)
+    return top.rows()
 
 
 def _must_be(stage: ir.Stage, targets: Sequence[str], what: str) -> None:
@@ -173,21 +171,17 @@ def _answer(
     images: Images,
 ) -> Any:
     """What a model says of each item, where that is needed and can be kept; else what is measured of it."""
-    from mfc.runtime.training.evaluation import Losses, augmented, measured, said
+    from mfc.runtime.training.evaluation import TopLosses, augmented, measured, said
 
     if model["tta"] is not None:
         return augmented(learner, part, **model["tta"])
-    count: int | None = recipe["top_losses"]
-    of_items = count is not None or recipe["predictions"] is not None
-    target = recipe["built"][model["train"]]["data"]["target"]
-    if recipe["together"] or (of_items and target not in OF_PIXELS):
+    if recipe["together"] or recipe["predictions"] is not None:
         return said(learner, part)
-    losses = Losses() if count is not None else None
-    found = measured(learner, metrics, part, losses)
-    top = (
-        losses.top_losses(learner.dls.items.paths, count) if losses is not None and count is not None else []
-    )
-    return Found(found, images, top)
+    count: int | None = recipe["top_losses"]
+    labelled = recipe["built"][model["train"]]["data"]["target"] not in OF_PIXELS
+    top = TopLosses(learner, count, labelled) if count is not None else None
+    found = measured(learner, metrics, part, top)
+    return Found(found, images, top.rows() if top is not None else [])
 
 
 def _found(recipe: Mapping[str, Any], said: Any, metrics: Sequence[Any], images: Images) -> Found:

@@ -70,8 +70,13 @@ class Said:
 
     def top_losses(self, count: int) -> list[TopLoss]:
         """The items with the greatest losses, the greatest first. They need targets."""
-        said, labels, losses = self.predictions, self.labels, self.losses
-        assert labels is not None and losses is not None
+        assert self.losses is not None
+        return self.with_losses(self.losses.tolist(), greatest(self.losses, count))
+
+    def with_losses(self, losses: Sequence[float], places: Iterable[int]) -> list[TopLoss]:
+        """What is told of the items at some places, with their losses."""
+        said, labels = self.predictions, self.labels
+        assert labels is not None
         one = said.decoded.dtype is torch.int64
         return [
             TopLoss(
@@ -79,9 +84,9 @@ class Said:
                 labels[i],
                 said.labels[i],
                 said.probabilities[i, said.decoded[i]].item() if one else None,
-                losses[i].item(),
+                losses[i],
             )
-            for i in greatest(losses, count)
+            for i in places
         ]
 
     def table(self) -> Table:
@@ -101,9 +106,7 @@ class Said:
 def said(learner: Learner, part: str) -> Said:
     """What a model says of a part of its data."""
     pred, targets, items = outputs_of(learner.model, loader(learner, part), learner.device)
-    loss, vocab = learner.loss_func, learner.dls.vocab
-    found = Predictions(activated(pred, loss, vocab), decoded(pred, loss, vocab), targets, items, vocab)
-    return _sorted(learner, found, pred)
+    return _sorted(learner, _predictions(learner, pred, targets, items), pred)
 
 
 def augmented(learner: Learner, part: str, n: int, beta: float) -> Said:
@@ -112,6 +115,13 @@ def augmented(learner: Learner, part: str, n: int, beta: float) -> Said:
 
     found = tta(learner, part, n, beta)
     return _sorted(learner, found, scores(learner.loss_func, found.probabilities, found.vocab))
+
+
+def _predictions(
+    learner: Learner, pred: torch.Tensor, targets: torch.Tensor | None, items: torch.Tensor
+) -> Predictions:
+    loss, vocab = learner.loss_func, learner.dls.vocab
+    return Predictions(activated(pred, loss, vocab), decoded(pred, loss, vocab), targets, items, vocab)
 
 
 def _sorted(learner: Learner, found: Predictions, outputs: torch.Tensor) -> Said:
@@ -125,33 +135,68 @@ def _sorted(learner: Learner, found: Predictions, outputs: torch.Tensor) -> Said
     return Said(paths, inner, outputs[order], learner.loss_func)
 
 
-@dataclass
-class Losses:
-    """The losses of items of which nothing else is kept, such as masks.
+class Worst(NamedTuple):
+    """An item of those with the greatest losses: they sort by these, then by their ids.
 
-    Attributes:
-        items: ids.
-        losses: float32, one each.
+    Args:
+        below: minus its loss.
+        output, target: what the model puts out for it, and what it should.
     """
 
-    items: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    def top_losses(self, paths: Sequence[str], count: int) -> list[TopLoss]:
-        """The items with the greatest losses, the greatest first."""
-        places = greatest(torch.tensor(self.losses), count)
-        return [TopLoss(paths[self.items[i]], None, None, None, self.losses[i]) for i in places]
+    below: float
+    item: int
+    output: torch.Tensor | None
+    target: torch.Tensor | None
 
 
-def measured(learner: Learner, metrics: Sequence[Any], part: str, losses: Losses | None = None) -> Measured:
-    """What metrics say of a model on a part of its data, a batch at a time; `losses` gathers those of items."""
+@dataclass
+class TopLosses:
+    """The items with the greatest losses, found while batches come: no others are kept.
+
+    Args:
+        learner: whose losses.
+        count: how many items.
+        labelled: whether labels are told of them; of masks they are not.
+    """
+
+    learner: Learner
+    count: int
+    labelled: bool
+    _worst: list[Worst] = field(default_factory=list)
+
+    def update(self, items: torch.Tensor, pred: torch.Tensor, target: torch.Tensor) -> None:
+        """Takes the items of a batch."""
+        losses = losses_of_items(self.learner.loss_func, pred, target)
+        ids, order = items.tolist(), items.cpu().argsort()
+        batch = (pred.float(), target) if self.labelled else ()
+        for row in order[greatest(losses[order], self.count)].tolist():
+            about = [each[row].cpu().clone() for each in batch] or [None, None]  # a view would keep the batch
+            self._worst.append(Worst(-losses[row].item(), ids[row], *about))
+        self._worst = sorted(self._worst, key=lambda worst: worst[:2])[: self.count]
+
+    def rows(self) -> list[TopLoss]:
+        """What is told of these items, the one with the greatest loss first."""
+        losses, items = [-worst.below for worst in self._worst], [worst.item for worst in self._worst]
+        paths = [self.learner.dls.items.paths[item] for item in items]
+        outputs = [worst.output for worst in self._worst if worst.output is not None]
+        targets = [worst.target for worst in self._worst if worst.target is not None]
+        if not outputs:
+            return [TopLoss(path, None, None, None, loss) for path, loss in zip(paths, losses)]
+        pred = torch.stack(outputs)
+        found = _predictions(self.learner, pred, torch.stack(targets), torch.tensor(items))
+        return Said(paths, found, pred, self.learner.loss_func).with_losses(losses, range(len(paths)))
+
+
+def measured(
+    learner: Learner, metrics: Sequence[Any], part: str, top_losses: TopLosses | None = None
+) -> Measured:
+    """What metrics say of a model on a part of its data, a batch at a time; `top_losses` gets the same batches."""
 
     def answers() -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         for x, y, items in loader(learner, part):
             pred = learner.model(x.to(learner.device))
-            if losses is not None:
-                losses.items += items.tolist()
-                losses.losses += losses_of_items(learner.loss_func, pred, y).tolist()
+            if top_losses is not None:
+                top_losses.update(items, pred, y)
             yield pred, y
 
     with evaluating(learner.model):

@@ -84,6 +84,7 @@ evaluate turned {
 }
 evaluate beside  { model = [fit(1), tta(fit(2), n = 1)]  metrics = [accuracy()] }
 evaluate tries   { model = tta(fit(1), n = 3)  metrics = [accuracy()]  predictions = csv("out.csv") }
+evaluate losses { model = fit()  top_losses = 5 }
 evaluate unknown { model = fit()  data = bare.all  predictions = csv("out.csv", label = "digit") }
 """
 
@@ -131,7 +132,8 @@ def test_the_greatest_losses_of_an_evaluation(run: mfc.Run) -> None:
     outputs = torch.cat([learner.model(x) for x, _, _ in learner.dls.valid])
     losses = F.cross_entropy(outputs, targets, reduction="none").detach()
     order = losses.argsort(descending=True, stable=True)
-    for found in (run.evaluations["one"].top_losses(), run["fit(1)"].top_losses(5)):
+    evaluated = [run.evaluations[name].top_losses() for name in ("one", "losses")]
+    for found in (*evaluated, run["fit(1)"].top_losses(5)):
         for i, row in zip(order[:5].tolist(), found, strict=True):
             assert row.path == learner.dls.items.paths[int(preds.items[i])]
             assert row.label == row.path.split("/")[0] == str(int(targets[i]))

@@ -129,3 +129,34 @@ def test_what_a_metric_gives_is_one_number():
 
     with pytest.raises(RunError, match="gives Tensor, not one number"):
         measured(models(cross_entropy())["fit(0)"], [Several()], "valid")
+
+
+@pytest.mark.parametrize("loss", [cross_entropy(), bce()], ids=["softmax", "sigmoid"])
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_the_greatest_losses_are_found_while_batches_come(loss, count):
+    lrn = models(loss, count=1)["fit(0)"]
+    data = lrn.dls.valid
+    x, y = (
+        data.x.repeat(2, 1),
+        data.y.repeat(2),
+    )  # each loss is there twice: of equal ones the first item counts
+    x[5] = math.nan
+    lrn.dls.valid = Loader(x, y, 3, shuffle=True)
+    top = evaluation.TopLosses(lrn, count, labelled=True)
+    most = 0
+
+    class Watching:
+        def update(self, *batch):
+            nonlocal most
+            top.update(*batch)
+            most = max(most, len(top._worst))
+
+    evaluation.measured(lrn, [], "valid", Watching())  # type: ignore[arg-type]
+    expected = evaluation.said(lrn, "valid").top_losses(count)
+    assert len(expected) == min(count, len(x) - 1) == most
+    for row, other in zip(top.rows(), expected, strict=True):
+        assert row._replace(loss=0.0, probability=None) == other._replace(loss=0.0, probability=None)
+        assert (row.loss, row.probability) == (pytest.approx(other.loss), pytest.approx(other.probability))
+    alone = evaluation.TopLosses(lrn, count, labelled=False)
+    evaluation.measured(lrn, [], "valid", alone)
+    assert [(row.path, row.label) for row in alone.rows()] == [(row.path, None) for row in expected]
