@@ -13,31 +13,30 @@ from mfc.dsl.syntax import Import
 
 @dataclass(frozen=True)
 class Fold:
-    """Lines, counted from 1, of which the first stays visible. `kind` is `region`, `comment` or `imports`."""
+    """A part of several lines. All but the first line of `span` can be folded away. `kind` is `region`, `comment` or
+    `imports`."""
 
-    first: int
-    last: int
+    span: Span
     kind: str
 
 
 def folds(document: Document) -> list[Fold]:
-    """Bodies, lists and calls over several lines, blocks of comments and runs of imports, by their first lines: one for
-    each, the largest."""
+    """Bodies, lists and calls over several lines, blocks of comments and runs of imports: of those that begin on one line
+    the largest."""
     found: dict[int, Fold] = {}
     for fold in (*_brackets(document), *_comments(document), *_imports(document)):
-        known = found.get(fold.first)
-        if fold.first < fold.last and (known is None or known.last < fold.last):
-            found[fold.first] = fold
+        first, last = _line(document, fold.span.start), _line(document, fold.span.end)
+        if first < last and (first not in found or found[first].span.end < fold.span.end):
+            found[first] = fold
     return [found[first] for first in sorted(found)]
 
 
 def _brackets(document: Document) -> Iterator[Fold]:
     """A line that begins with the bracket that closes them stays visible."""
     for opening, closing in _pairs(document.tokens):
-        first, last = _line(document, opening.start), _line(document, closing.start)
-        start = document.source.line_starts[last - 1]
-        alone = not document.text[start : closing.start].strip(" \t)]},")
-        yield Fold(first, last - alone, "region")
+        start = document.source.line_starts[_line(document, closing.start) - 1]
+        alone = opening.end < start and not document.text[start : closing.start].strip(" \t)]},")
+        yield Fold(Span(document.source, opening.end, start - 1 if alone else closing.start), "region")
 
 
 def _pairs(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token]]:
@@ -57,9 +56,16 @@ _BEGINNINGS = DECLARATIONS - {"LET"}
 
 
 def _comments(document: Document) -> Iterator[Fold]:
-    alone = [c.span for c in document.file.comments if _is_alone(document, c.span)]
-    for first, last in _runs([_line(document, span.start) for span in alone]):
-        yield Fold(first, last, "comment")
+    run: list[Span] = []
+    for comment in document.file.comments:
+        if not _is_alone(document, comment.span):
+            continue
+        if run and _line(document, comment.span.start) > _line(document, run[-1].end) + 1:
+            yield Fold(run[0].to(run[-1]), "comment")
+            run = []
+        run.append(comment.span)
+    if run:
+        yield Fold(run[0].to(run[-1]), "comment")
 
 
 def _imports(document: Document) -> Iterator[Fold]:
@@ -68,7 +74,7 @@ def _imports(document: Document) -> Iterator[Fold]:
         if isinstance(decl, Import):
             run.append(decl.span)
         elif run:
-            yield Fold(_line(document, run[0].start), _line(document, run[-1].end), "imports")
+            yield Fold(run[0].to(run[-1]), "imports")
             run = []
 
 
@@ -80,15 +86,6 @@ def _is_alone(document: Document, comment: Span) -> bool:
     """Whether nothing stands before a comment on its line."""
     _, column = document.source.position(comment.start)
     return not document.text[comment.start - column + 1 : comment.start].strip(" \t\ufeff")
-
-
-def _runs(lines: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first and last of lines that follow one another."""
-    first = 0
-    for place, line in enumerate(lines):
-        if place + 1 == len(lines) or lines[place + 1] != line + 1:
-            yield lines[first], line
-            first = place + 1
 
 
 # ── selection ───────────────────────────────────────────────────────────────────────────────────────────

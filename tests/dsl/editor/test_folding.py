@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfc.dsl.editor.folding import folds, selections
+from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.folding import Fold, folds, selections
 from tests.dsl.editor.damage import damaged
 from tests.dsl.editor.documents import of_text
 
@@ -51,8 +52,13 @@ model net {
 """
 
 
+def lines(document: Document, fold: Fold) -> tuple[int, int]:
+    return document.source.position(fold.span.start)[0], document.source.position(fold.span.end)[0]
+
+
 def test_folds_are_bodies_lists_comments_and_imports() -> None:
-    assert [(f.first, f.last, f.kind) for f in folds(of_text(TEXT))] == [
+    document = of_text(TEXT)
+    assert [(*lines(document, fold), fold.kind) for fold in folds(document)] == [
         (1, 2, "comment"),
         (4, 7, "imports"),
         (5, 6, "region"),
@@ -72,13 +78,14 @@ def test_folds_are_bodies_lists_comments_and_imports() -> None:
 @settings(max_examples=60, deadline=None)
 @given(damaged())
 def test_folds_lie_within_one_another_or_apart(text: str) -> None:
-    found = folds(of_text(text))
-    assert [f.first for f in found] == sorted({f.first for f in found})
-    assert all(1 <= f.first < f.last <= text.count("\n") + 1 for f in found)
-    regions = [f for f in found if f.kind == "region"]
-    for outer in regions:
-        for inner in regions:
-            assert not outer.first < inner.first < outer.last < inner.last
+    document = of_text(text)
+    found = [(*lines(document, fold), fold.kind) for fold in folds(document)]
+    assert [first for first, *_ in found] == sorted({first for first, *_ in found})
+    assert all(1 <= first < last <= text.count("\n") + 1 for first, last, _ in found)
+    regions = [(first, last) for first, last, kind in found if kind == "region"]
+    for outer, outer_last in regions:
+        for inner, inner_last in regions:
+            assert not outer < inner < outer_last < inner_last
 
 
 def test_selections_grow_from_the_word_to_the_file() -> None:
