@@ -11,14 +11,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lint types layers pytest goldens bench test-wheel clean force
+.PHONY: run test lint types layers pytest editors goldens bench test-wheel clean force
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
 	$(BIN)/mfc run specs/digits.mfs
 
-test: lint types layers pytest
+test: lint types layers editors pytest
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -34,9 +34,25 @@ layers: $(VENV)/installed-dev
 pytest: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
+# The extension of VS Code, with the mfc of the virtual environment as its language server.
+NPM := $(shell command -v npm)
+EXTENSION := editors/vscode
+ifeq ($(NPM),)
+editors:
+	@echo "$(EXTENSION) is not tested: there is no npm, which comes with Node.js (20 or later)"
+else
+editors: $(VENV)/installed-dev $(EXTENSION)/node_modules/.package-lock.json
+	cd $(EXTENSION) && PATH="$(abspath $(BIN)):$$PATH" npm test
+endif
+
+$(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json
+	cd $(EXTENSION) && npm ci
+	touch $@
+
 # Writes the results of golden cases anew; read the difference before you commit it.
-goldens: $(VENV)/installed-dev
+goldens: $(VENV)/installed-dev $(if $(NPM),$(EXTENSION)/node_modules/.package-lock.json)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/docs tests/face --update $(PYTEST_ARGS)
+	$(if $(NPM),cd $(EXTENSION) && npm run snapshots)
 
 # Those benchmarks that need neither data nor other libraries; make bench BENCH=walk for one of them.
 BENCH ?= parse check caches walk optimizer batch_transforms loop_overhead
@@ -55,6 +71,7 @@ test-wheel: $(VENV)/installed-dev
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .mfc
+	rm -rf $(EXTENSION)/node_modules $(EXTENSION)/dist $(EXTENSION)/*.vsix
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── the virtual environment: each stamp stands for what is installed in it ──────────────────────────────────

@@ -39,8 +39,9 @@ def tree(text: str) -> tuple[syntax.File, list[str]]:
     return file, [diagnostic.message for diagnostic in diagnostics]
 
 
+FOLDER = Path(mfc.__file__).parent / "specs"
 SPECS = {
-    path.name: path.read_text(encoding="utf-8") for path in Path(mfc.__file__).parent.glob("specs/**/*.mfs")
+    path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.mfs")
 }
 SHOWN = {
     f"{path.name}_{i}": text
@@ -51,6 +52,7 @@ SHOWN = {
 }
 """What the documents show, but for their mistakes."""
 TEXTS = VALID | SPECS | SHOWN
+SNAPSHOTS = ROOT / "editors/vscode/test/snapshots"
 NAMES = {
     "network", "recipe", "value", "part", "imported", "parameter", "type", "choice", "field", "argument", "called",
     "attribute", "tensor", "name",
@@ -224,3 +226,41 @@ def test_pygments_finds_the_lexer() -> None:
 def test_pygments_knows_the_tokens() -> None:
     for named in CLASSES.values():
         assert string_to_tokentype(named.token) in STANDARD_TYPES, named
+
+
+def test_the_editor_has_coloured_all_specs_as_they_are() -> None:
+    stored = {
+        path.relative_to(SNAPSHOTS / "specs").as_posix().removesuffix(".snap"): path.read_text(
+            encoding="utf-8"
+        )
+        for path in (SNAPSHOTS / "specs").rglob("*.snap")
+    }
+    lines = {name: re.findall(r"^>(.*)$", snapshot, re.MULTILINE) for name, snapshot in stored.items()}
+    assert lines == {name: text.split("\n") for name, text in SPECS.items()}, REFRESH
+
+
+REFRESH = "run `npm run snapshots` in editors/vscode"
+
+
+@pytest.mark.parametrize("snapshot", sorted(SNAPSHOTS.rglob("*.snap")), ids=lambda path: path.stem)
+def test_the_lexer_and_the_editor_agree(snapshot: Path) -> None:
+    """A snapshot has each line behind `>`, then a line for each piece of it: `#`, carets below it, its scopes. Some
+    count the end of the line in."""
+    kind_of = {f"{named.scope}.mfs": kind for kind, named in CLASSES.items()} | {"source.mfs": ""}
+    lines: list[str] = []
+    found: list[list[str]] = []
+    for line in snapshot.read_text(encoding="utf-8").splitlines():
+        if line.startswith(">"):
+            lines.append(line[1:])
+            found.append([])
+        else:
+            _, carets, scopes = re.split(r"(\^+)", line, maxsplit=1)
+            found[-1] += [kind_of[scopes.split()[-1]]] * len(carets)
+    of_characters = iter(kinds("".join(f"{line}\n" for line in lines)))
+    for line, of_units in zip(lines, found):
+        units = [
+            kind
+            for c, kind in zip(f"{line}\n", of_characters)
+            for _ in range(len(c.encode("utf-16-le")) // 2)
+        ]
+        assert of_units == units[: len(of_units)] and len(of_units) >= len(units) - 1, REFRESH

@@ -1,0 +1,152 @@
+// The extension as it is shipped, in an editor that is none, with the real `mfc lsp`, which has to be on the PATH.
+
+import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { Editor } from "./vscode.mjs";
+
+const PATH = process.env.PATH;
+const WRONG = "model net {\n    input = image(3, 8, 8)\n    relu()\n    rely()\n}\n";
+let folder, editor, extension;
+
+beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "mfs-"));
+    editor = new Editor(folder);
+    extension = editor.load("../dist/extension.js");
+});
+
+afterEach(async () => {
+    await extension.deactivate();
+    process.env.PATH = PATH;
+    rmSync(folder, { recursive: true });
+});
+
+const activate = () => extension.activate({ subscriptions: [] });
+const run = (name, ...given) => editor.api.commands.executeCommand(name, ...given);
+
+/** A program in a folder of its own that is on the PATH alone. */
+function program(name, text) {
+    const place = join(folder, "programs");
+    mkdirSync(place, { recursive: true });
+    writeFileSync(join(place, name), `#!/bin/sh\n${text}\n`);
+    chmodSync(join(place, name), 0o755);
+    process.env.PATH = [place, "/usr/bin", "/bin"].join(delimiter);
+    return join(place, name);
+}
+
+test("a mistake is shown, and goes when it is mended", async () => {
+    await activate();
+    assert.deepEqual(editor.messages, []);
+    const spec = await editor.open(join(folder, "a.mfs"), WRONG);
+    const [mistake] = await editor.said(spec.uri, (found) => found.length > 0);
+    assert.match(mistake.message, /`rely` is not a layer/);
+    assert.deepEqual({ ...mistake.range.start }, { line: 3, character: 4 });
+    assert.equal(mistake.code.value, "E0204");
+    await editor.type(spec, WRONG.replace("rely", "relu"));
+    await editor.said(spec.uri, (found) => found.length === 0);
+});
+
+test("another server is started when its settings change", async () => {
+    await activate();
+    const spec = await editor.open(join(folder, "a.mfs"), WRONG);
+    await editor.said(spec.uri, (found) => found.length > 0);
+    await editor.set({ "mfc.path": "nowhere/mfc" });
+    assert.deepEqual(editor.messages.splice(0), [
+        `There is no program \`${join(folder, "nowhere/mfc")}\`, which the setting \`mfc.path\` names, so specs have colours only.`,
+    ]);
+    assert.equal(editor.diagnostics.size, 0);
+    await editor.set({ "mfc.path": "mfc" });
+    await editor.said(spec.uri, (found) => found.length > 0);
+    assert.deepEqual(editor.messages, []);
+});
+
+test("the server has the values of params that the settings give", async () => {
+    editor.settings = { "mfc.settings": { width: 0 } };
+    await activate();
+    const spec = await editor.open(join(folder, "a.mfs"), "param width: int = 3 in 1..8\n");
+    const [mistake] = await editor.said(spec.uri, (found) => found.length > 0);
+    assert.match(mistake.message, /width/);
+    await editor.set({ "mfc.settings": { width: 8 } });
+    await editor.said(spec.uri, (found) => found.length === 0);
+});
+
+test("where there is no mfc, what helps is said and offered", async () => {
+    process.env.PATH = folder;
+    editor.chosen = "Open Settings";
+    let opened;
+    editor.commands.set("workbench.action.openSettings", (setting) => (opened = setting));
+    await activate();
+    assert.match(editor.messages[0], /not on the PATH.*`pip install mfc`.*`mfc\.path`/);
+    assert.equal(opened, "mfc.path");
+    process.env.PATH = PATH;
+    editor.messages.length = 0;
+    await run("mfc.restart");
+    const spec = await editor.open(join(folder, "a.mfs"), WRONG);
+    await editor.said(spec.uri, (found) => found.length > 0);
+    assert.deepEqual(editor.messages, []);
+});
+
+test("an mfc without a language server is told of once", async () => {
+    const file = program("mfc", "echo 'invalid choice: lsp' >&2; exit 2");
+    await activate();
+    assert.equal(editor.messages.length, 1);
+    assert.match(editor.messages[0], new RegExp(`^\`${file}\` has no language server`));
+    assert.match(editor.output.join(), /invalid choice: lsp/);
+});
+
+test("the setting for the program takes names, the home folder and the folder that is open", async () => {
+    const file = program("other", "exit 2");
+    for (const path of ["other", file, "programs/other", "${workspaceFolder}/programs/other"]) {
+        editor.settings["mfc.path"] = path;
+        await (path === "other" ? activate() : run("mfc.restart"));
+        assert.match(editor.messages.pop(), new RegExp(`^\`${file}\` has no language server`), path);
+    }
+    editor.settings["mfc.path"] = "~/no such folder/mfc";
+    await run("mfc.restart");
+    assert.match(
+        editor.messages.pop(),
+        new RegExp(`^There is no program \`${process.env.HOME}/no such folder/mfc\``),
+    );
+});
+
+test("a spec is run and planned in a terminal", async () => {
+    program("mfc", "exit 2");
+    await activate();
+    const { Uri } = editor.api;
+    const sent = () => editor.terminals.map((terminal) => [terminal.name, ...terminal.sent]);
+    await run("mfc.run", Uri.file(join(folder, "a.mfs")).toString(), "fit");
+    await run("mfc.run", Uri.file(join(folder, "it's mine.mfs")));
+    await run("mfc.plan", Uri.file(join(folder, "models/a.mfs")).toString(), "fit");
+    await run("mfc.plan", Uri.file("/elsewhere/a.mfs"));
+    await run("mfc.run", Uri.file(join(folder, "a.mfs")).toString(), "fit");
+    assert.deepEqual(sent(), [
+        ["mfc run fit", "mfc run a.mfs --target fit", "mfc run a.mfs --target fit"],
+        ["mfc run", "mfc run 'it'\\''s mine.mfs'"],
+        ["mfc plan fit", "mfc plan models/a.mfs --target fit"],
+        ["mfc plan", "mfc plan a.mfs"],
+    ]);
+    assert.deepEqual(
+        editor.terminals.map((terminal) => terminal.cwd),
+        [folder, folder, folder, "/elsewhere"],
+    );
+});
+
+test("what is run is the spec in front, as it is in the editor", async () => {
+    program("mfc", "exit 2");
+    await activate();
+    editor.messages.length = 0;
+    await run("mfc.run");
+    assert.deepEqual(editor.messages, ["Open a spec, and save it, to run it."]);
+    const spec = await editor.open(join(folder, "a.mfs"), "let a = 1\n");
+    spec.isDirty = true;
+    await run("mfc.run");
+    assert.ok(spec.saved);
+    spec.save = async () => false; // the user did not say where to
+    await run("mfc.run");
+    assert.deepEqual(
+        editor.terminals.map((terminal) => terminal.sent),
+        [["mfc run a.mfs"]],
+    );
+});
