@@ -54,7 +54,7 @@ def warm(rounds: int) -> tuple[float, float]:
     text = "".join(spec.replace("cifar", f"cifar{i}").replace("res_block", f"block{i}") for i in range(count))
     fresh, again = [], []
     for round_ in range(rounds):
-        read_chunk.cache_clear()
+        read_chunk.clear()
         for times, edited in ((fresh, text), (again, f"# {round_}\n{text}")):
             start = time.process_time()
             read(edited)

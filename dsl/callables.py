@@ -129,7 +129,8 @@ class Calls(Names):
     def call_component(
         self, components: tuple[Component, ...], expr: CallExpr, scope: Scope, want: Type
     ) -> Any:
-        fitting = [c for c in components if c.kind in wanted.kinds(want)] or list(components)
+        kinds = wanted.kinds(want)
+        fitting = [c for c in components if c.kind in kinds] or list(components)
         bound = bind(self, self.signature(fitting[0]), expr, scope, Scope(scope.module))
         check_together(self, fitting[0], bound, expr)
         return ComponentValue(fitting[0], bound.args, expr.span, bound.written)

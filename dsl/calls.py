@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mfc.dsl.component import Component
     from mfc.dsl.names import Names
 
-EXPRESSIONS = get_args(Expr)
+EXPRESSIONS = frozenset(get_args(Expr))
 
 
 @node
@@ -70,7 +70,7 @@ def bind(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope, d
         elif slot.required:
             missing.append(slot.name)
             value = Unknown(slot.type)
-        elif isinstance(slot.default, EXPRESSIONS):
+        elif type(slot.default) in EXPRESSIONS:
             value = evaluator.value(slot.default, here, slot.type, f"the default of `{slot.name}`")
         else:
             value = slot.default
@@ -99,6 +99,8 @@ def check_together(evaluator: Names, info: Component, bound: Bound, call: CallEx
         evaluator.diagnostics.add("E0519", bound.written.get(name, call.span), message, label, help=help)
 
     for parameter in info.parameters:
+        if not parameter.without and not parameter.as_many_as:
+            continue
         name, value = parameter.name, bound.args.get(parameter.name)
         other = bound.args.get(parameter.without)
         if name in bound.written and not any(v is None or isinstance(v, Unknown) for v in (value, other)):
@@ -118,11 +120,12 @@ def _positional(signature: Signature, call: CallExpr) -> dict[str, Span]:
 def _place(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope) -> dict[str, Argument]:
     """Which argument goes to which parameter; those that fit none are reported, and looked into all the same."""
     placed: dict[str, Argument] = {}
+    positional = signature.positional
     add = evaluator.diagnostics.add
     for position, argument in enumerate(call.arguments):
         if argument.name is None:
-            if position >= len(signature.positional):
-                takes = _count(len(signature.positional))
+            if position >= len(positional):
+                takes = _count(len(positional))
                 add(
                     "E0304",
                     argument.span,
@@ -132,7 +135,7 @@ def _place(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope)
                 )
                 evaluator.evaluate(argument.value, scope)
                 continue
-            name = signature.positional[position].name
+            name = positional[position].name
         else:
             name = argument.name.text
             if signature.slot(name) is None and signature.others is None:

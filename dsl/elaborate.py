@@ -7,7 +7,7 @@ an `if` are looked into, and calls are checked but not followed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from mfc.dsl import counts, ir, shapes
@@ -403,7 +403,13 @@ class Elaborator:
         filled = {p.name: args.get(p.name) for p in value.info.parameters}
         splits = args.get(value.info.facts.get("splits") or "")
         parts = ("start", *splits) if isinstance(splits, list) and splits else ()
-        layer = DraftLayer(value.info.name, lower(replace(value, args=filled)), passes, tie, parts)
+        layer = DraftLayer(
+            value.info.name,
+            lower(ComponentValue(value.info, filled, value.span, value.written)),
+            passes,
+            tie,
+            parts,
+        )
         here.stack.steps.append(Place("run", layer))
         count = (
             None if here.shape is None else counts.parameters(value.info, args, into or (), tie is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mfc.dsl import ir, want
@@ -35,6 +36,7 @@ def lower(value: Any) -> Any:
             return value
 
 
+@lru_cache(1024)
 def takes_path(wanted: Type) -> bool:
     """Whether a parameter of this type takes a path, or a list of them."""
     return PATH in (*want.members(wanted), want.item(wanted))

@@ -27,8 +27,10 @@ class Recording:
         known = self._values.setdefault(expr, [])
         if isinstance(value, Unknown) or len(known) >= MAX_VALUES:
             return
-        if not any(type(other) is type(value) and other == value for other in known):
-            known.append(value)
+        for other in known:
+            if other is value or (type(other) is type(value) and other == value):
+                return
+        known.append(value)
 
     def values(self, expr: Expr) -> Sequence[Any]:
         """What was known of an expression, in the order in which it was found: nothing where all depends on what

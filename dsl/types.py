@@ -95,12 +95,15 @@ class Type:
     """
 
     __match_args__: tuple[str, ...] = ()
+    _hash: int | None = None
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._parts() == other._parts()  # type: ignore[attr-defined]
+        return self is other or (type(self) is type(other) and self._parts() == other._parts())  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, self._parts()))
+        if self._hash is None:
+            self._hash = hash((type(self).__name__, self._parts()))
+        return self._hash
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._parts()))})"

@@ -19,6 +19,7 @@ def kinds(want: Type) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*named, *(other for name in named for other in STANDS_FOR.get(name, ()))]))
 
 
+@lru_cache(1024)
 def item(want: Type) -> Type | None:
     """The type of the items where a list is accepted."""
     return next((member.item for member in members(want) if isinstance(member, ListOf)), None)
@@ -30,6 +31,7 @@ def words(want: Type) -> tuple[str, ...]:
     return tuple(v for v in choices if isinstance(v, str))
 
 
+@lru_cache(1024)
 def numeric(want: Type) -> bool:
     """Whether numbers are wanted that need not be whole."""
     numbers = [member for member in members(want) if isinstance(member, Number)]

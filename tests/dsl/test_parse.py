@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mfc.dsl import syntax
-from mfc.dsl.chunks import cut, read_chunk
+from mfc.dsl.chunks import Remembered, cut, read_chunk
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
 from mfc.dsl.parse import MAX_CHARACTERS, MAX_ERRORS, MAX_LINES, parse
 from mfc.dsl.render import json_line, one_line, render
@@ -131,7 +131,7 @@ def test_any_text_at_all(text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(damaged(), damaged())
 def test_the_cache_changes_nothing(first: str, second: str) -> None:
-    read_chunk.cache_clear()
+    read_chunk.clear()
     fresh = shape(read(second))
     read(first)
     again = shape(read(second))
@@ -140,6 +140,25 @@ def test_the_cache_changes_nothing(first: str, second: str) -> None:
     if not second.startswith("\ufeff"):
         assert [d.code for d in found] == [d[1] for d in fresh[1]]
         assert len(moved.declarations) == len(fresh[0][1])
+
+
+def test_only_the_chunk_that_was_edited_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"block b{i}(nf) {{\n    linear(nf)\n}}\n" for i in range(20))
+    read_chunk.clear()
+    read(text)
+    again: list[str] = []
+    whole = read_chunk.function
+    monkeypatch.setattr(read_chunk, "function", lambda chunk: again.append(chunk) or whole(chunk))
+    read("# above\n" + text.replace("b7(nf) {\n    linear(", "b7(nf) {\n    liner("))
+    assert again == ["# above\n", "block b7(nf) {\n    liner(nf)\n}\n"]
+
+
+def test_what_is_remembered_of_texts_is_bounded() -> None:
+    made: list[str] = []
+    remembered = Remembered(lambda text: made.append(text) or len(text), 10)
+    for text in ("aaaa", "bbbb", "aaaa", "cccc", "aaaa", "bbbb", "d" * 20, "d" * 20, "aaaa"):
+        assert remembered(text) == len(text)
+    assert made == ["aaaa", "bbbb", "cccc", "bbbb", "d" * 20, "aaaa"]
 
 
 def inner_places(text: str) -> list[tuple[int, int, int]]:
