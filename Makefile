@@ -11,14 +11,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lint types layers pytest editors goldens bench test-wheel clean force
+.PHONY: run test lint types layers docs pytest editors goldens bench test-wheel clean force
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed
 	$(BIN)/mfc run specs/digits.mfs
 
-test: lint types layers editors pytest
+test: lint types layers docs editors pytest
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -29,6 +29,10 @@ types: $(VENV)/installed-dev
 
 layers: $(VENV)/installed-dev
 	$(BIN)/lint-imports --no-cache
+
+# The site, in build/site; to look at it: .venv/bin/python -m http.server -d build/site
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # One thread in each of pytest's two processes: torch's own threads would fight over the same cores.
 pytest: $(VENV)/installed-dev
@@ -51,7 +55,7 @@ $(EXTENSION)/node_modules/.package-lock.json: $(EXTENSION)/package-lock.json
 
 # Writes the results of golden cases anew; read the difference before you commit it.
 goldens: $(VENV)/installed-dev $(if $(NPM),$(EXTENSION)/node_modules/.package-lock.json)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/docs tests/face --update $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_cases.py tests/dsl tests/docs tests/face --update $(PYTEST_ARGS)
 	$(if $(NPM),cd $(EXTENSION) && npm run snapshots)
 
 # Those benchmarks that need neither data nor other libraries; make bench BENCH=walk for one of them.

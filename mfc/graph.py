@@ -22,8 +22,9 @@ def graph_of(plan: ir.Plan) -> nx.DiGraph:
     return graph
 
 
-def draw(plan: ir.Plan, states: Mapping[str, str]) -> str:
-    """The plan as an SVG picture; `states` says for each stage whether it is up to date, to run or waiting."""
+def draw(plan: ir.Plan, states: Mapping[str, str] | None = None) -> str:
+    """The plan as an SVG picture; `states` says for each stage whether it is up to date, to run or waiting. Without,
+    the picture says of what kind each is."""
     graph = graph_of(plan)
     places: dict[str, tuple[int, int]] = {}
     columns = [sorted(names) for names in nx.topological_generations(graph)]
@@ -33,7 +34,9 @@ def draw(plan: ir.Plan, states: Mapping[str, str]) -> str:
     width = 2 * MARGIN + len(columns) * (WIDTH + GAP_X) - GAP_X
     height = 2 * MARGIN + max(map(len, columns), default=1) * (HEIGHT + GAP_Y) - GAP_Y
     parts = [_arrow(places[a], places[b]) for a, b in sorted(graph.edges)]
-    parts += [_box(places[s.name], s.name, states.get(s.name, "waiting")) for s in plan]
+    for stage in plan:
+        said = stage.kind if states is None else states.get(stage.name, "waiting")
+        parts.append(_box(places[stage.name], stage.name, said))
     head = (
         '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>'
@@ -51,10 +54,10 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> str:
     return f'<path d="{curve}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
 
 
-def _box(place: tuple[int, int], name: str, state: str) -> str:
-    x, y = place
+def _box(place: tuple[int, int], name: str, said: str) -> str:
+    (x, y), colour = place, COLOURS.get(said, "#f6f6f6")
     return (
-        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{COLOURS[state]}" stroke="#555"/>'
+        f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{colour}" stroke="#555"/>'
         f'<text x="{x + 10}" y="{y + 19}" font-weight="bold">{escape(name)}</text>'
-        f'<text x="{x + 10}" y="{y + 35}" fill="#555">{escape(state)}</text>'
+        f'<text x="{x + 10}" y="{y + 35}" fill="#555">{escape(said)}</text>'
     )
