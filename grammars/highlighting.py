@@ -37,8 +37,8 @@ CLASSES = {
     "escape": Class("constant.character.escape", "Literal.String.Escape"),
     "invalid": Class("invalid.illegal.escape", "Error"),
     "placeholder": Class("constant.other.placeholder", "Literal.String.Interpol"),
-    "network": Class("entity.name.function", "Name.Function"),  # a block or a model where it is declared
-    "recipe": Class("entity.name.type", "Name.Class"),  # what else has a body or is put together
+    "block": Class("entity.name.function", "Name.Function"),
+    "declared": Class("entity.name.type", "Name.Class"),  # all that is declared but blocks and values
     "value": Class("variable.other.constant", "Name.Constant"),  # a param or a `let`
     "part": Class("entity.name.namespace", "Name.Namespace"),  # a group or a phase
     "imported": Class("variable.other.import", "Name"),
@@ -81,12 +81,8 @@ def _words(*words: str) -> str:
 
 _LOGICAL, _CONSTANTS = ("and", "or", "not"), ("true", "false", "none")
 _CONTROL = tuple(word for word in KEYWORDS if word not in _LOGICAL + _CONSTANTS)
-_NETWORKS = ("block", "model")
-_RECIPES = tuple(
-    word
-    for word in DECLARATION_WORDS
-    if word not in (*_NETWORKS, "import", "use", "language", "param", "let")
-)
+_OF_OTHER_FORM = ("import", "use", "language", "param", "let", "block")
+_DECLARED = tuple(word for word in DECLARATION_WORDS if word not in _OF_OTHER_FORM)
 
 NAME = r"\b[A-Za-z_][A-Za-z0-9_]*\b"
 _NEW = rf"(?!{_words(*KEYWORDS)}){NAME}"  # a name where it is given
@@ -128,10 +124,10 @@ RULES: dict[str, list[Rule | str]] = {
         Rule(rf"\b(language)[ \t]+({_NUMBER})", "declaration number"),
         "value",
         Rule(rf"\b(param)[ \t]+({_NEW})", "declaration value"),
-        Rule(rf"({_words(*_NETWORKS)})[ \t]+({_NEW}){_S}(\()", "declaration network bracket", "parameters"),
-        Rule(rf"({_words(*_NETWORKS)})[ \t]+({_NEW})", "declaration network"),
-        Rule(rf"({_words(*_RECIPES)})[ \t]+({_NEW}){_S}(\()", "declaration recipe bracket", "parameters"),
-        Rule(rf"({_words(*_RECIPES)})[ \t]+({_NEW})", "declaration recipe"),
+        Rule(rf"\b(block)[ \t]+({_NEW}){_S}(\()", "declaration block bracket", "parameters"),
+        Rule(rf"\b(block)[ \t]+({_NEW})", "declaration block"),
+        Rule(rf"({_words(*_DECLARED)})[ \t]+({_NEW}){_S}(\()", "declaration declared bracket", "parameters"),
+        Rule(rf"({_words(*_DECLARED)})[ \t]+({_NEW})", "declaration declared"),
         "statement",
         Rule(r":", "separator", "types"),
         "expression",

@@ -54,7 +54,7 @@ SHOWN = {
 TEXTS = VALID | SPECS | SHOWN
 SNAPSHOTS = ROOT / "editors/vscode/test/snapshots"
 NAMES = {
-    "network", "recipe", "value", "part", "imported", "parameter", "type", "choice", "field", "argument", "called",
+    "block", "declared", "value", "part", "imported", "parameter", "type", "choice", "field", "argument", "called",
     "attribute", "tensor", "name",
 }  # fmt: skip
 STRINGS = {"string", "raw", "quote", "escape", "placeholder"}
@@ -105,9 +105,9 @@ def roles(file: syntax.File) -> Iterator[tuple[syntax.Name | syntax.Literal, str
             case syntax.Param() | syntax.LetStmt() | syntax.BranchStmt():
                 known[id(node.name)] = "value"
             case syntax.ValueDecl() | syntax.BodyDecl():
-                known[id(node.name)] = "network" if node.kind in ("block", "model") else "recipe"
+                known[id(node.name)] = "block" if node.kind == "block" else "declared"
             case syntax.DataDecl():
-                known[id(node.name)] = "recipe"
+                known[id(node.name)] = "declared"
             case syntax.Parameter():
                 known[id(node.name)] = "parameter"
             case syntax.TypeExpr(name, arguments):
