@@ -32,7 +32,7 @@ from mfc.runtime.data.item_transforms import pipeline
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.rules import PAD_ID
 from mfc.runtime.text.text_batches import POOL
-from mfc.runtime.training.evaluation import scores
+from mfc.runtime.training.evaluation import must_share_classes, scores
 from mfc.runtime.training.learner import Learner, explained
 from mfc.runtime.training.predict import Prediction, Predictions, at_pixels, get_preds
 from mfc.stages import Folders, processes
@@ -328,13 +328,7 @@ class Predictor:
     def _answering(self) -> Sequence[ImageAnswers | TextAnswers]:
         """What answers for each model."""
         for model in self.models[1:]:
-            vocab = model.learner.dls.vocab
-            if vocab != self.vocab:
-                classes = [", ".join(map(str, names)) for names in (vocab, self.vocab)]
-                message = f"`{model.stage.name}` tells {classes[0]} apart, the first model {classes[1]}"
-                raise RunError(
-                    "R0213", message, help="give their data blocks the same source, split and label"
-                )
+            must_share_classes(model.stage.name, model.learner.dls.vocab, self.vocab)
         if self.of_texts:
             return [TextAnswers(m.stage, m.inputs, m.learner, processes(m.means)) for m in self.models]
         return [ImageAnswers(m.stage, m.learner, m.means.workers) for m in self.models]

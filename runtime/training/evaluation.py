@@ -22,6 +22,9 @@ from mfc.runtime.training.tables import Table
 PARTS = ("train", "valid", "all")
 """The parts of its own data that a trained model can be asked about."""
 
+ALIKE = "give their data blocks the same source, split and label"
+"""What makes models go together."""
+
 
 class Measured(NamedTuple):
     """What metrics say, by their names: of most a number, of some a table."""
@@ -296,19 +299,25 @@ def scores(loss: Any, probabilities: torch.Tensor, vocab: Sequence[str]) -> torc
 
 def _must_agree(name: str, other: Said, first: Said) -> None:
     """Raises R0213 unless a model predicts the same classes of the same items as the first one."""
-    vocabs = [list(map(str, each.predictions.vocab)) for each in (other, first)]
+    must_share_classes(name, other.predictions.vocab, first.predictions.vocab)
     ours, theirs = (_targets(each) for each in (other, first))
-    if vocabs[0] != vocabs[1]:
-        classes = [", ".join(vocab) for vocab in vocabs]
-        message = f"`{name}` tells {classes[0]} apart, the first model of the ensemble {classes[1]}"
-    elif alone := sorted(ours.keys() ^ theirs.keys()):
+    if alone := sorted(ours.keys() ^ theirs.keys()):
         counts = f"{len(ours):,} items, the first model of the ensemble on {len(theirs):,}"
         message = f"`{name}` is evaluated on {counts}; `{alone[0]}` is one that they do not share"
     elif differing := [path for path, target in ours.items() if theirs[path] != target]:
         message = f"`{differing[0]}` has another label for `{name}` than for the first model of the ensemble"
     else:
         return
-    raise RunError("R0213", message, help="give their data blocks the same source, split and label")
+    raise RunError("R0213", message, help=ALIKE)
+
+
+def must_share_classes(name: str, vocab: Sequence[str], first: Sequence[str]) -> None:
+    """Raises R0213 unless a model of an ensemble tells the same classes apart as the first one."""
+    ours, theirs = list(map(str, vocab)), list(map(str, first))
+    if ours != theirs:
+        classes = ", ".join(ours), ", ".join(theirs)
+        message = "`{}` tells {} apart, the first model of the ensemble {}".format(name, *classes)
+        raise RunError("R0213", message, help=ALIKE)
 
 
 def _targets(said: Said) -> dict[str, Any]:

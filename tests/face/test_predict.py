@@ -18,7 +18,7 @@ from PIL import Image
 
 import mfc
 from mfc.cli import main
-from mfc.predicting import CHUNK
+from mfc.predicting import CHUNK, Predictor
 from mfc.runtime.data.sources import builtin
 from mfc.runtime.data.text_sources import builtin_texts
 from mfc.runtime.training.predict import Prediction, Predictions
@@ -283,6 +283,15 @@ def test_an_ensemble_says_the_mean(run: mfc.Run, tmp_path: Path) -> None:
             mean = torch.stack(alone).mean(0)
             assert list(said.probabilities.values()) == mean.tolist()
             assert said.label == list(said.probabilities)[int(mean.argmax())]
+
+
+def test_models_together_tell_the_same_classes_apart(run: mfc.Run) -> None:
+    together = Predictor([run[FORWARDS], run[FIT]])
+    with pytest.raises(
+        mfc.RunError, match=r"tells 0, 1, .* apart, the first model of the ensemble carroll"
+    ) as raised:
+        next(together.texts("said Alice"))
+    assert raised.value.code == "R0213"
 
 
 # ── the command line ────────────────────────────────────────────────────────────────────────────────────
