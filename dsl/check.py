@@ -71,7 +71,8 @@ class _Checker:
         before = self.evaluator.budget
         self.evaluator.budget = Budget(before.before + before.steps)
         try:
-            self.declaration(declared)
+            with self.evaluator.diagnostics.checking(declared):
+                self.declaration(declared)
         except LimitReached as limit:
             self.evaluator.diagnostics.add(
                 limit.code,
@@ -226,7 +227,7 @@ class _Checker:
             self.open.append(instance)
             self.evaluator.budget.enter(f"for the train `{instance.name}`", span)
             scope = Scope(instance.declared.module, dict(instance.args))
-            with self.evaluator.asking() as asked:
+            with self.evaluator.asking() as asked, self.evaluator.diagnostics.checking(instance.declared):
                 info = self.train_checker.check(instance, scope)
             info = replace(info, awaits=self.telling(instance, asked))
             for name in ("weights", "callbacks", "loss"):

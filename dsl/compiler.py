@@ -14,7 +14,8 @@ from mfc.dsl.diagnostics import Diagnostic, Diagnostics
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.instances import instance_name
 from mfc.dsl.needs import errors_for
-from mfc.dsl.plan import CodeHash, loading, placed, plan
+from mfc.dsl.plan import loading, placed, plan
+from mfc.dsl.plan_code import CodeHash
 from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Files, Program, resolve
 from mfc.dsl.source import Source
@@ -59,8 +60,8 @@ class Compiled:
         return plan(self.checked, name, self.folder, code_hash, targets, sources)
 
     def names(self) -> list[str]:
-        """What can be a target of a run: instances, and declarations for all of theirs."""
-        return list(dict.fromkeys(n for i in self.checked.runnable() for n in (i.name, i.declared.name)))
+        """What can be a target of a run: instances, declarations for all of theirs, and phases."""
+        return list(dict.fromkeys(name for names in self.checked.targets().values() for name in names))
 
     def named(self, written: str) -> str:
         """The name of an instance, or of a phase of one, that is written as a call of the spec's language: `fit( 1 )` is

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mfc.dsl.source import Span
 
@@ -27,6 +28,7 @@ class Diagnostic:
     `message` says what is wrong, `label` what stands at the span (a few words under the carets),
     `labels` other places that matter, `help` what to write instead, `notes` further facts.
     `code` is stable: E is an error, W a warning, R an error of a run; each has a page in docs/errors.
+    `checked` are the declarations whose check came upon it.
     """
 
     code: str
@@ -37,6 +39,7 @@ class Diagnostic:
     help: str = ""
     notes: tuple[str, ...] = ()
     fix: Fix | None = None
+    checked: set[Any] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def severity(self) -> Severity:
@@ -48,7 +51,8 @@ class Diagnostics:
     """Findings in the making: every stage adds to one of these."""
 
     found: list[Diagnostic] = field(default_factory=list)
-    _seen: set[tuple] = field(default_factory=set)
+    _seen: dict[tuple, Diagnostic] = field(default_factory=dict)
+    _checking: Any = None
 
     def add(
         self,
@@ -65,8 +69,19 @@ class Diagnostics:
         """Notes a finding. The same code and message at the same place is noted once, however often a body is checked."""
         key = (code, span.source.name, span.start, span.end, message)
         if key not in self._seen:
-            self._seen.add(key)
-            self.found.append(Diagnostic(code, message, span, label, labels, help, notes, fix))
+            self._seen[key] = Diagnostic(code, message, span, label, labels, help, notes, fix)
+            self.found.append(self._seen[key])
+        if self._checking is not None:
+            self._seen[key].checked.add(self._checking)
+
+    @contextmanager
+    def checking(self, declared: Any) -> Iterator[None]:
+        """What is added meanwhile was come upon in the check of a declaration."""
+        before, self._checking = self._checking, declared
+        try:
+            yield
+        finally:
+            self._checking = before
 
     def __iter__(self) -> Iterator[Diagnostic]:
         return iter(sorted(self.found, key=lambda d: (d.span.source.name, d.span.start, d.span.end, d.code)))

@@ -10,7 +10,7 @@ from typing import Any
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import Name
+from mfc.dsl.syntax import BodyDecl, Name
 
 EVERYWHERE = ("E01", "E06")
 """The errors that count wherever they stand: what can't be read may be anything, and where the compiler gave up, it did
@@ -21,17 +21,35 @@ BINDERS = ("name", "names", "span")
 
 
 def errors_for(program: Program, errors: Sequence[Diagnostic], targets: Iterable[str]) -> list[Diagnostic]:
-    """The errors that keep targets from being run: all but those within declarations that none of them needs. A target
-    begins with the name of a declaration; where there is none, or one of a name that is not known, all errors count."""
+    """The errors that keep targets from being run: all but those within declarations that none of them needs, and those
+    of layers that only the calls of others lead to. A target begins with the name of a declaration; where there is none,
+    or one of a name that is not known, all errors count."""
     words = [re.match(r"\s*(\w*)", target) for target in targets]
     named = [program.entry.names.get(word[1]) for word in words if word is not None]
     wanted = [binding for binding in named if isinstance(binding, Declared)]
     if not wanted or len(wanted) < len(named):
         return list(errors)
     needed = _needed(wanted)
-    every = (declared for module in program.modules.values() for declared in module.declarations())
+    every = [declared for module in program.modules.values() for declared in module.declarations()]
     spared = [declared.decl.span for declared in every if declared not in needed]
-    return [e for e in errors if e.code.startswith(EVERYWHERE) or not any(_within(e.span, s) for s in spared)]
+    layers = [declared.decl.span for declared in needed if _has_layers(declared)]
+    # what a model gets is checked for the trainings that it is in
+    models = {declared for declared in wanted if _has_layers(declared)}
+    checks = needed | {
+        declared for declared in every if models and not models.isdisjoint(_needed([declared]))
+    }
+
+    def counts(error: Diagnostic) -> bool:
+        if error.code.startswith(EVERYWHERE):
+            return True
+        of_others = error.checked and checks.isdisjoint(error.checked)
+        return not _within(error.span, spared) and not (of_others and _within(error.span, layers))
+
+    return list(filter(counts, errors))
+
+
+def _has_layers(declared: Declared) -> bool:
+    return isinstance(declared.decl, BodyDecl) and declared.decl.kind in ("block", "model")
 
 
 def _needed(wanted: Iterable[Declared]) -> set[Declared]:
@@ -60,5 +78,5 @@ def _names(node: Any) -> Iterator[str]:
                 todo += [getattr(inner, f.name) for f in fields(inner) if f.name not in BINDERS]
 
 
-def _within(span: Span, outer: Span) -> bool:
-    return span.source is outer.source and outer.start <= span.start and span.end <= outer.end
+def _within(span: Span, those: Iterable[Span]) -> bool:
+    return any(span.source is one.source and one.start <= span.start and span.end <= one.end for one in those)

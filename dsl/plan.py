@@ -7,7 +7,7 @@ device) and what only looks on (metrics, progress) goes into `placing` and is no
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,63 +16,12 @@ from mfc.dsl.check_callbacks import decided, follows, in_order, monitored
 from mfc.dsl.check_data import is_complete
 from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.lower import lower
+from mfc.dsl.plan_code import CODE, CodeHash
 from mfc.dsl.plan_evaluation import plan_evaluation
 from mfc.dsl.plan_export import plan_export
 from mfc.dsl.plan_parts import draws, labelling, masked, unfitted, unplaced
 from mfc.dsl.typed import Checked, DataInfo, EvaluationInfo, ExportInfo, PhaseInfo, TokenizerInfo, TrainInfo
 from mfc.dsl.values import INIT, ComponentValue, Instance, Weights, reads_data
-
-CodeHash = Callable[[Iterable[str], bool], str]
-"""The hash of all code that targets can reach; also of what is in `MEASURING`, if it is said so."""
-
-CODE = {
-    "files": "mfc.stages:scan",
-    "items": "mfc.stages:run_items",
-    "part": "mfc.stages:run_part",
-    "packed": "mfc.stages:run_packed",
-    "tokenizer": "mfc.stages:run_tokenizer",
-    "tokens": "mfc.stages:run_tokens",
-    "init": "mfc.stages:run_init",
-    "train": "mfc.stages:run_train",
-    "evaluation": "mfc.evaluations:run_evaluation",
-    "export": "mfc.exports:run_export",
-}
-"""What carries out each kind of stage: all that it reaches decides the stage's result, but for `WATCHING`, and for
-`MEASURING` where what is measured decides nothing."""
-
-WATCHING = (
-    "mfc.dsl.ir:walk",
-    "mfc.runtime.component",
-    "mfc.runtime.cores",
-    "mfc.runtime.disk",
-    "mfc.runtime.errors",
-    "mfc.runtime.hashcache",
-    "mfc.runtime.init_report",
-    "mfc.runtime.stagekey",
-    "mfc.runtime.store",
-    "mfc.runtime.training.callbacks.bad_batch",
-    "mfc.runtime.training.callbacks.checkpoints",
-    "mfc.runtime.training.callbacks.progress",
-    "mfc.runtime.training.callbacks.statistics",
-    "mfc.runtime.training.checkpoint",
-    "mfc.runtime.training.device",
-    "mfc.runtime.training.lr_find",
-    "mfc.runtime.training.lr_suggestions",
-    "mfc.runtime.training.signals",
-    "mfc.runtime.training.trial",
-    "mfc.stages:Means",
-)
-"""What only keeps or shows, and decides no result: its code is in no key."""
-
-MEASURING = (
-    "mfc.runtime.training.callbacks.recorder",
-    "mfc.runtime.training.history",
-    "mfc.runtime.training.mask_metrics",
-    "mfc.runtime.training.metrics",
-    "mfc.runtime.training.predict",
-)
-"""What measures: its code is in the keys of evaluations, and of trainings with a callback that follows what is
-measured."""
 
 
 class NotRunnable(Exception):
@@ -92,7 +41,7 @@ def plan(
     targets: Sequence[str] = (),
     sources: Sequence[str] = (),
 ) -> ir.Plan:
-    """The stages that `targets` (names of instances or declarations; all trainings if there are none) need, in
+    """The stages that `targets` (names of instances, declarations or phases; all trainings if there are none) need, in
     an order in which they can run. Relative paths start from `folder`; `sources` are the spec's own files by their
     absolute paths, the one that is run first.
 
@@ -100,8 +49,8 @@ def plan(
         NotRunnable: a target's kind of data or declaration has no stages in this version.
     """
     planner = Planner(checked, code_hash, folder, sources)
-    for instance in _wanted(checked, targets):
-        planner.add(instance)
+    for instance, phase in _wanted(checked, targets):
+        planner.add(instance, phase)
     stages = tuple(planner.stages.values())
     waits = sorted({fact for stage in stages for fact in _facts(stage.recipe)})
     return ir.Plan(spec, stages, tuple(waits), tuple(planner.optimised.values()))
@@ -133,11 +82,12 @@ def placed(value: Any, folder: str) -> Any:
     return ir.substitute(value, lambda n: ir.File(_absolute(n.path, folder)) if isinstance(n, ir.File) else n)
 
 
-def _wanted(checked: Checked, targets: Sequence[str]) -> list[Instance]:
-    known = checked.runnable()
-    if targets:
-        return [i for name in targets for i in known if name in (i.name, i.declared.name)]
-    return [i for i in known if i not in checked.data] or known
+def _wanted(checked: Checked, targets: Sequence[str]) -> list[tuple[Instance, str]]:
+    """The instances that targets name, each with the phase that it is to end with, if one is named."""
+    if not targets:
+        known = checked.runnable()
+        return [(i, "") for i in known if i not in checked.data] or [(i, "") for i in known]
+    return [found for name in targets for found, names in checked.targets().items() if name in names]
 
 
 @dataclass
@@ -150,13 +100,14 @@ class Planner:
     owners: dict[str, Instance] = field(default_factory=dict)
     optimised: dict[str, str] = field(default_factory=dict)
 
-    def add(self, instance: Instance) -> tuple[str, ...]:
-        """Adds the stages of a declaration; gives the names of those that hold its result."""
+    def add(self, instance: Instance, phase: str = "") -> tuple[str, ...]:
+        """Adds the stages of a declaration, of a training those up to a phase; gives the names of those that hold its
+        result."""
         self.own(instance)
         if instance in self.checked.data:
             return self.data(self.checked.data[instance])
         if instance in self.checked.trains:
-            return self.train(self.checked.trains[instance])
+            return self.train(self.checked.trains[instance], phase)
         if instance in self.checked.evaluations:
             return (self.evaluation(self.checked.evaluations[instance]),)
         if instance in self.checked.exports:
@@ -271,8 +222,8 @@ class Planner:
 
     # ── training ────────────────────────────────────────────────────────────────────────────────────────
 
-    def train(self, train: TrainInfo) -> tuple[str, ...]:
-        """The stages of a training: one, or one a phase."""
+    def train(self, train: TrainInfo, last: str = "") -> tuple[str, ...]:
+        """The stages of a training: one, or one a phase, up to the `last` one that is wanted."""
         name = train.instance.name
         self.own(train.instance)
         if train.data is None:
@@ -281,6 +232,8 @@ class Planner:
         before: tuple[str, ...] = ()
         for phase in phases:
             before = (self.phase(train, phase, f"{name}.{phase.name}" if phase.name else name, before),)
+            if last and phase.name == last:
+                break
         return before
 
     def phase(self, train: TrainInfo, phase: PhaseInfo, name: str, before: tuple[str, ...]) -> str:

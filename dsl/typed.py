@@ -175,3 +175,13 @@ class Checked:
         have no values."""
         every = (*self.data, *self.trains, *self.evaluations, *self.exports)
         return [i for i in every if i.declared in self.named and i.known]
+
+    def targets(self) -> dict[tuple[Instance, str], tuple[str, ...]]:
+        """What a run can be asked for, instances and their phases, each with its names as a target: it goes by the name
+        of its declaration, too."""
+        found: dict[tuple[Instance, str], tuple[str, ...]] = {}
+        for instance in self.runnable():
+            names = found[instance, ""] = (instance.name, instance.declared.name)
+            for phase in self.trains[instance].phases if instance in self.trains else ():
+                found[instance, phase.name] = tuple(f"{name}.{phase.name}" for name in names)
+        return found

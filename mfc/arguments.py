@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     targets = argparse.ArgumentParser(add_help=False)
     targets.add_argument(
         "--target", action="append", default=[], metavar="NAME",
-        help="a declaration to run, with what it needs; may be repeated; all trainings by default",
+        help="a declaration or a phase to run, with what it needs; may be repeated; all trainings by default",
     )  # fmt: skip
     targets.add_argument("--json", action="store_true", help="print JSON")
     means = argparse.ArgumentParser(add_help=False)

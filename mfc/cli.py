@@ -157,14 +157,17 @@ def lr_find(given: argparse.Namespace) -> int:
 
 
 def show(given: argparse.Namespace) -> int:
+    from mfc.job import Job
     from mfc.show import show_declaration
 
-    job = _job(given)
+    job = Job(_load(given.spec, given), given.store)
+    shown = show_declaration(job, given.name)  # what it needs is known then
+    _tell(job.spec, [given.name])
     if given.plot:
         from mfc.show_rates import plot_courses_of
 
         plot_courses_of(job, given.name, given.plot)
-    print(show_declaration(job, given.name))
+    print(shown)
     return DONE
 
 
@@ -297,13 +300,18 @@ def _job(given: argparse.Namespace, targets: Sequence[str] = ()) -> Job:
     spec = _load(given.spec, given)
     if spec.errors_for(targets):
         raise SpecError(spec.diagnostics)
+    _tell(spec, targets)
+    return Job(spec, given.store)
+
+
+def _tell(spec: Spec, targets: Sequence[str]) -> None:
+    """Prints what is said of a spec, of which targets need nothing with errors."""
     _report(spec.diagnostics, sys.stderr)
     if spec.errors:
         needed = ", ".join(f"`{target}`" for target in targets)
         print(
             f"note: {summary(spec.errors, spec.name)}, none of them in what {needed} needs", file=sys.stderr
         )
-    return Job(spec, given.store)
 
 
 def _predictor(given: argparse.Namespace) -> tuple[Predictor, list[str]]:

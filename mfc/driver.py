@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from mfc import evaluations, exports, stages
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import MEASURING, WATCHING, NotRunnable
+from mfc.dsl.plan import NotRunnable
+from mfc.dsl.plan_code import MEASURING, WATCHING
 from mfc.runtime.data.files import Listing
 from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import digest_file

@@ -121,8 +121,8 @@ class Job:
         """Runs every stage that is not up to date.
 
         Args:
-            targets: the name of a declaration, or several, with what they need; all that can be run if there are
-                none.
+            targets: the name of a declaration or a phase, or several, with what they need; all that can be run if
+                there are none.
             device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
             workers: processes that load items; as the spec says by default.
             store: the folder that results are kept in.
@@ -138,6 +138,10 @@ class Job:
         means = Means(device, workers, progress, stream)
         driver = self._driver(means, targets, store, say)
         statuses = list(driver.run())
+        checked = self.spec.compiled.checked.trains
+        ends = {
+            ".".join([i.name, *(phase.name for phase in info.phases[-1:])]) for i, info in checked.items()
+        }
         trains: ByName[Trained] = ByName(self.spec.compiled.named)
         evaluations: ByName[Evaluation] = ByName(self.spec.compiled.named)
         exports: ByName[Export] = ByName(self.spec.compiled.named)
@@ -152,7 +156,9 @@ class Job:
                 learner = driver.learners.get(status.stage.name)
                 folder = driver.folders[status.stage.name]
                 result = Trained(status.stage, folder, driver.folders, means, learner)
-                trains[status.stage.name] = trains[status.stage.recipe["train"]] = result
+                trains[status.stage.name] = result
+                if status.stage.name in ends:
+                    trains[status.stage.recipe["train"]] = result
         return Run(trains, evaluations, exports, statuses)
 
     def lr_find(
@@ -286,14 +292,14 @@ class Job:
         """
         from mfc.runtime.training.device import choose_device
 
-        driver = self._driver(Means(device, progress=False), (), store)
         checked, name = self.spec.compiled.checked, self.spec.compiled.named(name)
         if any(i.name == name for i in checked.runnable() if i in checked.data):
-            driver.targets = [name]
+            driver = self._driver(Means(device, progress=False), [name], store)
             for _ in driver.run():
                 pass
             loading, placing = driver.spec.compiled.loading(name)
             return stages.data_loaders(loading, placing, driver.folders, 42, name, choose_device(device))
+        self._must_be_right([name])
         if name not in {declared.name for declared in checked.models}:
             raise KeyError(f"the spec has no data and no model `{name}` of which the input is known")
         return stages.module(self._model(name, store)[0], [], 42, name).to(choose_device(device))
@@ -314,13 +320,17 @@ class Job:
         return layer_table(stack, (1, *sizes))
 
     def _model(self, name: str, store: Folder | None) -> tuple[ir.Stack, Shape]:
-        """A model with what the data tells put in, and the shape that goes in."""
+        """A model with what the data tells put in, and the shape that goes in. Its data is that of its trainings that
+        have no errors; where there are none, all data that has none."""
+        self._must_be_right([name])
         checked = self.spec.compiled.checked
-        known = checked.runnable()
+        known = [i for i in checked.runnable() if not self.spec.errors_for([i.name])]
         uses = [i.name for i in known if i in checked.trains and _trains(checked.trains[i], name)]
-        driver = self._driver(Means(), uses or [i.name for i in known if i in checked.data], store)
-        if driver.targets:
-            driver.bind()
+        targets = uses or [i.name for i in known if i in checked.data]
+        if not targets:
+            return self.spec.compiled.model(name)
+        driver = self._driver(Means(), targets, store)
+        driver.bind()
         return driver.spec.compiled.model(name)
 
     def _driver(
@@ -331,8 +341,7 @@ class Job:
         say: Callable[[str], None] = lambda line: None,
     ) -> Driver:
         targets = [targets] if isinstance(targets, str) else targets
-        if self.spec.errors_for(targets):
-            raise SpecError(self.spec.diagnostics)
+        self._must_be_right(targets)
         known = self.spec.compiled.names()
         targets = [self.spec.compiled.named(target) for target in targets]
         for target in targets:
@@ -347,6 +356,11 @@ class Job:
         given = store if store is not None else self.folder
         folder = store_folder(self.spec.path, given)
         return Driver(self.spec, Store(folder), means, targets, say, given)
+
+    def _must_be_right(self, targets: Sequence[str]) -> None:
+        """Raises SpecError where what targets need has errors."""
+        if self.spec.errors_for(targets):
+            raise SpecError(self.spec.diagnostics)
 
 
 def _trains(train: TrainInfo, model: str) -> bool:

@@ -13,6 +13,7 @@ from mfc.dsl import ir
 from mfc.runtime.errors import RunError
 from mfc.runtime.training.history import finite
 from mfc.show_evaluations import evaluation_json, show_evaluation
+from mfc.spec import SpecError
 
 if TYPE_CHECKING:
     import torch
@@ -142,6 +143,7 @@ def show_declaration(job: Job, name: str) -> str:
 
     Raises:
         RunError: R0501, nothing of that name can be shown; or the data can't be read.
+        SpecError: what it needs has errors, or the spec has some and nothing of that name is right.
     """
     checked, name = job.spec.compiled.checked, job.spec.compiled.named(name)
     known = checked.runnable()
@@ -154,6 +156,8 @@ def show_declaration(job: Job, name: str) -> str:
         from mfc.show_rates import phases_of, show_courses
 
         return show_courses(phases_of(job, name))
+    if job.spec.errors:
+        raise SpecError(job.spec.diagnostics)
     names = [*(i.name for i in known if i in checked.data), *(d.name for d in checked.models), *trains]
     raise RunError("R0501", f"there is nothing called `{name}` to show", help=f"there are {', '.join(names)}")
 

@@ -56,6 +56,7 @@ SPARED = {
     "a constant": ("other_rate = 1e-3", "other_rate = 1e-3 + missing"),
     "an evaluation": ("[a, b]  metrics = [accuracy()]", "[a, b]  metrics = [mse()]"),
     "a declaration of an imported file": ("beside = 1", "beside = missing"),
+    "arguments for what both are made of": ("layer(64)", "layer(0)"),
 }
 
 COUNTED = {
@@ -122,6 +123,34 @@ def test_each_command_that_names_a_training(tmp_path: Path, capsys: pytest.Captu
     )
     assert main(["run", spec, "--target", "a", "--set", "widht=3"]) == 2
     assert main(["run", spec, "--target", "a", "--set", "width=0"]) == 2
+
+
+@pytest.mark.parametrize("where", SPARED)
+def test_what_is_shown_may_stand_beside_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    spec = write(tmp_path, *SPARED[where])
+    for name, said in (("digits", "10 classes"), ("net", "610 parameters"), ("a", "a: 1 epoch")):
+        assert main(["show", spec, name]) == 0
+        out, err = capsys.readouterr()
+        assert said in out and f"1 error in {spec}, none of them in what `{name}` needs\n" in err
+        assert err.count("error[E") == 1
+    shown = main(["show", spec, "large"])
+    wrong = where in ("a model", "arguments for what both are made of")
+    assert shown == (2 if wrong else 0), "what is wrong may be how it is trained"
+    assert capsys.readouterr().err.count("error[E") == 1
+    assert main(["show", spec, "nothing"]) == 2
+
+
+@pytest.mark.parametrize(
+    "where", ["its model", "what its model is made of", "what can't be read", "a name for two things"]
+)
+def test_what_is_shown_may_not_be_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    spec = write(tmp_path, *COUNTED[where])
+    assert main(["show", spec, "net"]) == 2
+    assert "error[E" in capsys.readouterr().err
 
 
 def test_weights_of_a_training_with_errors(tmp_path: Path) -> None:

@@ -92,3 +92,19 @@ def test_names_are_read_wherever_they_are_asked_for(spec: Path, capsys: pytest.C
     with pytest.raises(mfc.RunError, match="R0245"):
         job.activations("fit( 1 ).head")
     job.lr_find("fit(1).head", steps=30, progress=False)
+
+
+def test_a_phase_is_a_target(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = mfc.compile(mfc.load(spec))
+    run = job.run(["fit( 1 ).head"], progress=False)
+    assert list(run) == [f"{FIT}.head"] and "fit(1)" not in run
+    assert [stage.name for stage in job.plan(["fit.head"]) if stage.kind == "train"] == [
+        f"{FIT}.head",
+        f"{FIT.replace('1', '2', 1)}.head",
+    ]
+    assert main(["run", str(spec), "--target", "fit(1).all"]) == 0
+    out, err = capsys.readouterr()
+    assert "head: never run" not in err and f"\n{FIT}.all: " in out
+    assert [s.state for s in job.status(["fit(1)"])] == ["up to date"] * 5
+    assert main(["run", str(spec), "--target", "fit(1).heads"]) == 1
+    assert f"the spec declares no `{FIT}.heads`" in capsys.readouterr().err

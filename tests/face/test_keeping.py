@@ -16,7 +16,7 @@ from mfc.dsl import ir
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.check_callbacks import follows
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import CODE, MEASURING, WATCHING
+from mfc.dsl.plan_code import CODE, MEASURING, WATCHING
 from mfc.dsl.source import Source, Span
 from mfc.dsl.values import ComponentValue
 

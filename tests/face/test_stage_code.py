@@ -14,7 +14,7 @@ from PIL import Image
 import mfc
 from mfc.dsl import ir
 from mfc.dsl.codehash import CodeIndex
-from mfc.dsl.plan import CODE, MEASURING, WATCHING
+from mfc.dsl.plan_code import CODE, MEASURING, WATCHING
 from tests.tracing import executed
 
 SPECS = Path(mfc.__file__).parent / "specs"
