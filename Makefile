@@ -39,11 +39,11 @@ pytest: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 # The extension of VS Code, with the mfc of the virtual environment as its language server.
-NPM := $(shell command -v npm)
+NPM := $(shell node -e "process.exit(+(parseInt(process.versions.node) < 20))" 2>/dev/null && command -v npm)
 EXTENSION := editors/vscode
 ifeq ($(NPM),)
 editors:
-	@echo "$(EXTENSION) is not tested: there is no npm, which comes with Node.js (20 or later)"
+	@echo "$(EXTENSION) is not tested: there is no npm of Node.js 20 or later"
 else
 editors: $(VENV)/installed-dev $(EXTENSION)/node_modules/.package-lock.json
 	cd $(EXTENSION) && PATH="$(abspath $(BIN)):$$PATH" npm test
