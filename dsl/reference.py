@@ -24,7 +24,7 @@ from mfc.dsl.words import (
     EXPRESSIONS,
     INPUTS,
     KINDS,
-    OF_EVERY,
+    OF_KIND,
     STATEMENTS,
     TARGETS,
     TYPES,
@@ -79,7 +79,7 @@ def argument_markdown(component: Component, name: str) -> str:
 def argument_doc(component: Component, name: str) -> str:
     """What the docstring says of an argument, and how it goes with others; empty where nothing is said."""
     doc = parse_docstring(component.doc).arguments.get(name, "")
-    doc = doc or OF_EVERY.get(component.kind, {}).get(name, "")
+    doc = doc or OF_KIND.get(component.kind, {}).get(name, "")
     if component.passes and name in component.passes:
         doc = doc or "a tensor kept with `let`."
     if (parameter := component.parameter(name)) is not None:

@@ -369,10 +369,28 @@ KINDS = {
 }
 """What components of a kind do."""
 
-OF_EVERY = {
-    "layer": {"tie": "a module kept with `let f = module { ... }`, whose weights it takes."},
+OF_KIND = {
+    "layer": {
+        "tie": "a module kept with `let f = module { ... }`, whose weights it takes.",
+        "eps": "added to the variance, so that nothing is divided by 0.",
+    },
     "tokenizer": {
         "fit_on": "the texts that it learns from, such as `corpus.train.texts`, or a list of them."
     },
+    "optimizer": {
+        "lr": "the learning rate, which a schedule may drive; one for each group with `spread(...)`.",
+        "mom": "how much of the average of gradients stays at each update.",
+        "sqr_mom": "how much of the average of squared gradients stays at each update.",
+        "eps": "added to the denominator, so that nothing is divided by 0.",
+        "wd": "weight decay: the share of a weight that an update at a rate of 1 takes away.",
+        "decouple_wd": "whether weights decay apart from the gradient; else the decay is a penalty in it.",
+        "wd_bn_bias": "whether biases and norm layers decay, too.",
+    },
+    "stepper": {"wd": "weight decay.", "eps": "added to the denominator, so that nothing is divided by 0."},
+    "curve": {
+        "start": "the first value, or one for each group: `spread(...)`.",
+        "end": "the last value, or one for each group.",
+    },
+    "schedule": {"lr": "the learning rate; one for each group with `spread(...)`."},
 }
-"""Arguments that every component of a kind takes, beside its own."""
+"""What arguments of these names are, in any component of a kind that says nothing of them itself."""

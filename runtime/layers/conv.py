@@ -82,8 +82,11 @@ def conv1d(
     Args:
         nf: filters, the channels that come out.
         ks: kernel size.
+        stride: steps from one place of the kernel to the next.
         padding: zeros added at either end; `(ks - 1) // 2` where left out.
+        dilation: distance of the kernel's places.
         groups: parts of the channels that are convolved each for itself.
+        bias: whether a number that is learnt is added to each channel that comes out.
     """
     return nn.Conv1d(c, nf, ks, stride, _padding(padding, ks), dilation, groups, bias)
 
@@ -107,8 +110,11 @@ def conv2d(
     Args:
         nf: filters, the channels that come out.
         ks: kernel size, of a square kernel.
+        stride: steps from one place of the kernel to the next.
         padding: zeros added at each side; `(ks - 1) // 2` where left out.
+        dilation: distance of the kernel's rows and columns.
         groups: parts of the channels that are convolved each for itself; as many as channels for depthwise.
+        bias: whether a number that is learnt is added to each channel that comes out.
     """
     return Conv2d(c, nf, ks, stride, _padding(padding, ks), dilation, groups, bias)
 
@@ -136,9 +142,12 @@ def tconv2d(
     Args:
         nf: filters, the channels that come out.
         ks: kernel size, of a square kernel.
+        stride: how many times as high and wide it becomes.
         padding: rows and columns taken away at each side of what comes out.
         output_padding: rows and columns added at the bottom and right of what comes out.
+        dilation: distance of the kernel's rows and columns.
         groups: parts of the channels that are convolved each for itself.
+        bias: whether a number that is learnt is added to each channel that comes out.
     """
     return nn.ConvTranspose2d(c, nf, ks, stride, padding, output_padding, groups, bias, dilation)
 

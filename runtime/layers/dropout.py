@@ -12,7 +12,11 @@ from mfc.runtime.component import Range, layer
 
 @layer(shape="... -> ...", parameters="0")
 def dropout(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout:
-    """Sets numbers to 0 with probability `p` in training, scales the others up (Srivastava et al., 2014)."""
+    """Sets numbers to 0 with probability `p` in training, scales the others up (Srivastava et al., 2014).
+
+    Args:
+        p: the probability with which a number becomes 0.
+    """
     return nn.Dropout(p)
 
 
@@ -20,7 +24,11 @@ def dropout(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout:
 def dropout2d(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout2d:
     """Sets whole channels to 0 with probability `p` in training, scales the others up (Tompson et al., 2015).
 
-    Neighbouring pixels tell each other what single ones lack, so that `dropout` does little to images."""
+    Neighbouring pixels tell each other what single ones lack, so that `dropout` does little to images.
+
+    Args:
+        p: the probability with which a channel becomes 0.
+    """
     return nn.Dropout2d(p)
 
 
@@ -28,7 +36,11 @@ def dropout2d(p: Annotated[float, Range(0, 1)] = 0.5) -> nn.Dropout2d:
 def alpha_dropout(p: Annotated[float, Range(0, below=1)] = 0.5) -> nn.AlphaDropout:
     """Dropout that keeps mean and variance, for nets of `selu` (Klambauer et al., 2017).
 
-    In training, numbers become the value that `selu` ends at with probability `p`, and all are scaled and shifted."""
+    In training, numbers become the value that `selu` ends at with probability `p`, and all are scaled and shifted.
+
+    Args:
+        p: the probability with which a number is replaced.
+    """
     return nn.AlphaDropout(p)
 
 
@@ -36,7 +48,11 @@ def alpha_dropout(p: Annotated[float, Range(0, below=1)] = 0.5) -> nn.AlphaDropo
 class drop_path(nn.Module):
     """Sets all of an item to 0 with probability `p` in training, scales the others up (Huang et al., 2016).
 
-    At the end of a branch, before `add`, its layers are left out for some items: stochastic depth."""
+    At the end of a branch, before `add`, its layers are left out for some items: stochastic depth.
+
+    Args:
+        p: the probability with which an item's numbers become 0.
+    """
 
     def __init__(self, p: Annotated[float, Range(0, below=1)] = 0.1) -> None:
         super().__init__()

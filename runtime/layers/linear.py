@@ -11,7 +11,12 @@ from mfc.runtime.component import In, Range, layer
 
 @layer(shape="b ... features -> b ... nf", parameters="nf*features; nf*bias")
 def linear(features: In, nf: Annotated[int, Range(1)], bias: bool = True) -> nn.Linear:
-    """A linear map of the last dimension: `b ... features` to `b ... nf`."""
+    """A linear map of the last dimension: `b ... features` to `b ... nf`.
+
+    Args:
+        nf: features that come out.
+        bias: whether a number that is learnt is added to each of them.
+    """
     return nn.Linear(features, nf, bias)
 
 

@@ -50,19 +50,31 @@ def max_pool(
 
 @layer(shape="b c h w -> b c size size", parameters="0")
 def adaptive_avg_pool(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveAvgPool2d:
-    """Means over windows that divide an image of any size: `b c h w` to `b c size size`."""
+    """Means over windows that divide an image of any size: `b c h w` to `b c size size`.
+
+    Args:
+        size: height and width of what comes out.
+    """
     return nn.AdaptiveAvgPool2d(size)
 
 
 @layer(shape="b c h w -> b c size size", parameters="0")
 def adaptive_max_pool(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveMaxPool2d:
-    """Greatest values of windows that divide an image of any size: `b c h w` to `b c size size`."""
+    """Greatest values of windows that divide an image of any size: `b c h w` to `b c size size`.
+
+    Args:
+        size: height and width of what comes out.
+    """
     return nn.AdaptiveMaxPool2d(size)
 
 
 @layer(shape="b c h w -> b 2*c size size", parameters="0")
 class adaptive_concat_pool(nn.Module):
-    """Adaptive max pooling beside adaptive average pooling: `b c h w` to `b 2*c size size` (fastai)."""
+    """Adaptive max pooling beside adaptive average pooling: `b c h w` to `b 2*c size size` (fastai).
+
+    Args:
+        size: height and width of what comes out.
+    """
 
     def __init__(self, size: Annotated[int, Range(1)] = 1) -> None:
         super().__init__()
@@ -116,19 +128,31 @@ def max_pool1d(
 
 @layer(shape="b c length -> b c size", parameters="0")
 def adaptive_avg_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveAvgPool1d:
-    """Means over windows that divide a sequence of any length: `b c length` to `b c size`."""
+    """Means over windows that divide a sequence of any length: `b c length` to `b c size`.
+
+    Args:
+        size: length of what comes out.
+    """
     return nn.AdaptiveAvgPool1d(size)
 
 
 @layer(shape="b c length -> b c size", parameters="0")
 def adaptive_max_pool1d(size: Annotated[int, Range(1)] = 1) -> nn.AdaptiveMaxPool1d:
-    """Greatest values of windows that divide a sequence of any length: `b c length` to `b c size`."""
+    """Greatest values of windows that divide a sequence of any length: `b c length` to `b c size`.
+
+    Args:
+        size: length of what comes out.
+    """
     return nn.AdaptiveMaxPool1d(size)
 
 
 @layer(shape="b c length -> b 2*c size", parameters="0")
 class adaptive_concat_pool1d(nn.Module):
-    """Adaptive max pooling beside adaptive average pooling: `b c length` to `b 2*c size` (fastai)."""
+    """Adaptive max pooling beside adaptive average pooling: `b c length` to `b 2*c size` (fastai).
+
+    Args:
+        size: length of what comes out.
+    """
 
     def __init__(self, size: Annotated[int, Range(1)] = 1) -> None:
         super().__init__()

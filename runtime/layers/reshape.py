@@ -55,7 +55,11 @@ class transpose(nn.Module):
 
 @layer(shape="b c h w -> b c // (scale*scale) h*scale w*scale where c % (scale*scale) == 0", parameters="0")
 def pixel_shuffle(scale: Annotated[int, Range(1)] = 2) -> nn.PixelShuffle:
-    """Channels as places of a finer image: `b c h w` to `b c/scale² h*scale w*scale` (Shi et al., 2016)."""
+    """Channels as places of a finer image: `b c h w` to `b c/scale² h*scale w*scale` (Shi et al., 2016).
+
+    Args:
+        scale: how many times as fine.
+    """
     return nn.PixelShuffle(scale)
 
 
@@ -125,5 +129,10 @@ class interpolate(nn.Module):
 def upsample(
     scale: Annotated[int, Range(1)] = 2, mode: Literal["nearest", "bilinear", "bicubic"] = "nearest"
 ) -> nn.Upsample:
-    """A finer image by interpolation: `b c h w` to `b c h*scale w*scale`."""
+    """A finer image by interpolation: `b c h w` to `b c h*scale w*scale`.
+
+    Args:
+        scale: how many times as high and wide.
+        mode: whether the nearest pixels are taken, or those around are weighted.
+    """
     return nn.Upsample(scale_factor=scale, mode=mode)

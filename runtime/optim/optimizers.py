@@ -63,6 +63,9 @@ def momentum(
     """Stochastic gradient descent with momentum, as PyTorch's `SGD(momentum=0.9)`.
 
     Weight decay is PyTorch's: a penalty in the gradient, on all parameters. `nesterov` looks one step ahead.
+
+    Args:
+        nesterov: whether each step looks one step ahead (Y. Nesterov, 1983).
     """
     parts = [_decay(wd, decouple_wd), average_grad(mom), momentum_step(nesterov)]
     return Composition(parts, lr, wd_bn_bias)
@@ -135,6 +138,9 @@ def radam(
 
     `beta` above 0 smooths the denominator by a softplus. L. Liu et al., "On the Variance of the Adaptive Learning
     Rate and Beyond" (2019).
+
+    Args:
+        beta: of the softplus; 0 for none.
     """
     parts = [_decay(wd, decouple_wd), *_adam_stats(mom, sqr_mom), radam_step(eps, beta)]
     return Composition(parts, lr, wd_bn_bias)
@@ -175,6 +181,10 @@ def larc(
 
     Without `clip` it is LARS, whose rates may be larger than `lr`. Y. You, I. Gitman and B. Ginsburg, "Large Batch
     Training of Convolutional Networks" (2017).
+
+    Args:
+        clip: whether a parameter's rate is `lr` at most.
+        trust_coeff: the rate of a parameter whose norm is that of its gradient, as a part of `lr`.
     """
     stats = [average_grad(mom)] if mom else []
     parts = [_decay(wd, decouple_wd), *stats, larc_step(trust_coeff, eps, clip)]
@@ -200,6 +210,13 @@ def muon(
     AdamW's; with `adjust = "original"` hidden layers want a larger one, and the rest's is `lr_rest` times as large.
     `mom` and `wd` are those of both, `sqr_mom` and `eps` of the rest. K. Jordan, "Muon: An optimizer for hidden layers
     in neural networks" (2024); J. Liu et al., "Muon is Scalable for LLM Training" (2025).
+
+    Args:
+        nesterov: whether each step looks one step ahead.
+        ns_steps: steps of the iteration that makes a matrix nearly orthogonal.
+        adjust: by which factor the rate goes with the shape of a matrix: one that makes steps as large as
+            AdamW's, or the first one, of Jordan.
+        lr_rest: how many times as large as `lr` the rate of the rest is.
     """
     parts = [weight_decay(wd), average_grad(mom, dampening=True), muon_step(nesterov, ns_steps, adjust)]
     rest = [weight_decay(wd), *_adam(mom, sqr_mom, eps)]
@@ -213,6 +230,11 @@ def lookahead(
     """Another optimizer, with slow weights that follow by `alpha` every `k` updates, and that it then goes on from.
 
     M. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back" (2019), as in fastai.
+
+    Args:
+        optimizer: the one that makes the updates.
+        k: after how many of them the slow weights move.
+        alpha: how far they move: 1 is all the way.
     """
     inner: Composition = optimizer
 
@@ -229,6 +251,10 @@ def bn_bias_lr(optimizer: Optimizer, factor: Annotated[float, Range(above=0)] = 
 
     In short trainings these lag behind. K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), takes
     64 times the rate for the biases of batch norm.
+
+    Args:
+        optimizer: the one whose rate it is.
+        factor: how many times as large the rate is.
     """
     inner: Composition = optimizer
     return replace(inner, lr_bn_bias=inner.lr_bn_bias * factor)
@@ -250,6 +276,11 @@ def ranger(
     """Lookahead around rectified Adam, with fastai's defaults.
 
     L. Wright, "Ranger" (2019).
+
+    Args:
+        k: after how many updates the slow weights move.
+        alpha: how far they move: 1 is all the way.
+        beta: of the softplus of `radam`; 0 for none.
     """
     return lookahead(radam(lr, mom, sqr_mom, eps, wd, beta, decouple_wd, wd_bn_bias), k, alpha)
 
@@ -267,6 +298,10 @@ def stateful(
     For each update the stats act first, one after another, then the steppers; those that change the gradient, as
     `l2_reg()` does, act before the stats. The numbers of all parts are hyperparameters. What is the same as
     `sgd`, `momentum` or `adam` runs on torch's fused kernels too.
+
+    Args:
+        stats: running statistics, in order.
+        steppers: what changes the parameters, in order.
 
     Raises:
         RunError: R0222 and R0225 where the parts don't go together.

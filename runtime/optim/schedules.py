@@ -62,6 +62,11 @@ def spread(
     2.6 if none is given; `spread(lo, hi)` goes from `lo` for the first group to `hi` for the last, with equal
     factors between. J. Howard and S. Ruder, "Universal Language Model Fine-tuning" (2018).
 
+    Args:
+        lr: the rate of the last group; with `hi`, that of the first.
+        hi: the rate of the last group.
+        factor: from a group's rate to the next one's.
+
     Raises:
         RunError: R0224 where both `hi` and `factor` are given.
     """
@@ -141,13 +146,21 @@ def exp(
 
 @curve
 def poly(start: float | Rate, end: float | Rate, power: Annotated[float, Range(above=0)]) -> Course:
-    """A power of the position: flat at `start` where `power` is above 1, steep where it is below."""
+    """A power of the position: flat at `start` where `power` is above 1, steep where it is below.
+
+    Args:
+        power: of the position: 1 is a straight line.
+    """
     return _between(start, end, lambda start, end, position: start + (end - start) * position**power)
 
 
 @curve
 def const(value: float | Rate) -> Course:
-    """The same `value` all along."""
+    """The same `value` all along.
+
+    Args:
+        value: the number, or one for each group: `spread(...)`.
+    """
     return _between(value, value, lambda start, end, position: start)
 
 
@@ -157,6 +170,10 @@ def combine(
     curves: Annotated[list[Curve], AsManyAs("pcts")],
 ) -> Course:
     """One curve after another, each over its share of the run; the shares in `pcts` add up to 1.
+
+    Args:
+        pcts: the share of each curve in the run.
+        curves: one after another.
 
     Raises:
         RunError: R0224 where there aren't as many shares as curves, or they don't add up to 1.
@@ -194,6 +211,13 @@ class one_cycle:
     `lr / div_final`; momentum through the three values of `moms`, none of which is touched where it is none.
     L. Smith, "A disciplined approach to neural network hyper-parameters" (2018), as in fastai's
     `fit_one_cycle`.
+
+    Args:
+        lr: the highest rate; one for each group with `spread(...)`.
+        div: what the highest rate is divided by at the start.
+        pct_start: the share of the run in which the rate rises.
+        div_final: what it is divided by at the end.
+        moms: momentum at the start, at the highest rate and at the end.
 
     Raises:
         RunError: R0224 where `moms` hasn't three values.
@@ -233,6 +257,11 @@ class slanted_triangular:
 
     From `lr / ratio` to `lr` over the share `cut_frac` of the run, and back over the rest of it. J. Howard and
     S. Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), equation 3.
+
+    Args:
+        lr: the highest rate; one for each group with `spread(...)`.
+        cut_frac: the share of the run in which the rate rises.
+        ratio: what the highest rate is divided by at the start and at the end.
     """
 
     def __init__(
@@ -266,6 +295,11 @@ class flat_cos:
 
     The fall follows a cosine: fastai's `fit_flat_cos`, after the recipe of L. Wright and M. Grankin for Ranger
     (2019).
+
+    Args:
+        lr: the rate until it falls; one for each group with `spread(...)`.
+        pct_start: the share of the run in which it stays.
+        div_final: what it is divided by at the end.
     """
 
     def __init__(
@@ -290,6 +324,12 @@ class sgdr:
     `cycle_len * (cycle_mult ** cycles - 1) / (cycle_mult - 1)` epochs, or `cycle_len * cycles` where `cycle_mult`
     is 1. I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), as in fastai's
     `fit_sgdr`. A run that is shorter ends within a cycle.
+
+    Args:
+        lr: the rate at the start of each cycle; one for each group with `spread(...)`.
+        cycles: how many there are.
+        cycle_len: epochs of the first one.
+        cycle_mult: how many times as long as the one before each other one is.
     """
 
     def __init__(

@@ -17,6 +17,10 @@ class average_grad(Part):
 
     With `dampening` it is `mom * grad_avg + (1 - mom) * grad` (Adam), without `mom * grad_avg + grad` (SGD).
     Steppers that take the bias of its first steps out do so for either.
+
+    Args:
+        mom: how much of the average stays at each update.
+        dampening: whether the gradient counts `1 - mom`, or whole.
     """
 
     def __init__(self, mom: Annotated[float, Range(0, below=1)] = 0.9, dampening: bool = False) -> None:
@@ -38,6 +42,10 @@ class average_sqr_grad(Part):
 
     With `dampening` it is `sqr_mom * sqr_avg + (1 - sqr_mom) * grad²`, without `sqr_mom * sqr_avg + grad²`.
     Steppers that take the bias of its first steps out do so for either.
+
+    Args:
+        sqr_mom: how much of the average stays at each update.
+        dampening: whether the squared gradient counts `1 - sqr_mom`, or whole.
     """
 
     def __init__(self, sqr_mom: Annotated[float, Range(0, below=1)] = 0.99, dampening: bool = True) -> None:

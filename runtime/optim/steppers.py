@@ -58,6 +58,9 @@ class momentum_step(Part):
 
     With `nesterov` against `grad + mom * grad_avg`, where the next step's momentum will lead (I. Sutskever et
     al., "On the importance of initialization and momentum in deep learning", 2013, as PyTorch writes it).
+
+    Args:
+        nesterov: whether it looks one step ahead.
     """
 
     def __init__(self, nesterov: bool = False) -> None:
@@ -112,6 +115,10 @@ class radam_step(Part):
     `beta` above 0 the denominator is smoothed by a softplus (Q. Tong et al., "Calibrating the Adaptive Learning
     Rate to Improve Convergence of ADAM", 2019). Reads `average_grad(dampening = true)`, `average_sqr_grad()` and
     `step_count()`. L. Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (2019).
+
+    Args:
+        eps: added to the denominator.
+        beta: of the softplus; 0 for none.
     """
 
     def __init__(
@@ -138,6 +145,10 @@ class lamb_step(Part):
     This trust ratio is `max_trust` at most, and 1 where either norm is 0. Reads
     `average_grad(dampening = true)`, `average_sqr_grad()` and `step_count()`. Y. You et al., "Large Batch
     Optimization for Deep Learning: Training BERT in 76 minutes" (2019).
+
+    Args:
+        eps: added to the denominator.
+        max_trust: the greatest trust ratio.
     """
 
     def __init__(
@@ -164,6 +175,11 @@ class lamb_decay_step(lamb_step):
     """LAMB's step with the weight decay of its paper: `wd * p` is part of the step whose norm is taken.
 
     `lamb_step()` beside `weight_decay()` is fastai's, which decays apart from the trust ratio.
+
+    Args:
+        wd: weight decay.
+        eps: added to the denominator.
+        max_trust: the greatest trust ratio.
     """
 
     def __init__(
@@ -188,6 +204,11 @@ class larc_step(Part):
     `lr`. The step is against `grad_avg` where `average_grad()` keeps that. Y. You, I. Gitman and B. Ginsburg, "Large
     Batch Training of Convolutional Networks" (2017), where momentum takes the rates in; as in fastai it averages
     the gradients alone here.
+
+    Args:
+        trust_coeff: the rate of a parameter whose norm is that of its gradient, as a part of `lr`.
+        eps: added to the denominator.
+        clip: whether the rate is `lr` at most.
     """
 
     def __init__(
@@ -222,6 +243,11 @@ class muon_step(Part):
     makes the step about as large as Adam's (J. Liu et al., "Muon is Scalable for LLM Training", 2025); where `adjust`
     is `"original"`, by `sqrt(max(1, rows / columns))`. Reads `average_grad()`. K. Jordan, "Muon: An optimizer for
     hidden layers in neural networks" (2024).
+
+    Args:
+        nesterov: whether it looks one step ahead.
+        ns_steps: iterations.
+        adjust: by which factor the rate goes with the shape of a matrix.
     """
 
     def __init__(
@@ -254,6 +280,10 @@ class lookahead_step(Part):
 
     Stands after the steppers that it looks ahead with; reads `slow_weights()` and `step_count()`. M. Zhang et al.,
     "Lookahead Optimizer: k steps forward, 1 step back" (2019).
+
+    Args:
+        k: after how many updates the slow weights move.
+        alpha: how far they move: 1 is all the way.
     """
 
     def __init__(self, k: Annotated[int, Range(1)] = 6, alpha: Annotated[float, Range(0, 1)] = 0.5) -> None:

@@ -101,7 +101,11 @@ class error_rate(_TopK):
 
 @metric(shape="b classes ... where k <= classes", targets=("category", "mask", "next_token"), better="higher")
 class top_k_accuracy(_TopK):
-    """The share of items whose class is among the `k` most probable."""
+    """The share of items whose class is among the `k` most probable.
+
+    Args:
+        k: how many classes count.
+    """
 
     def __init__(self, k: Annotated[int, Range(1)] = 5) -> None:
         super().__init__(k)

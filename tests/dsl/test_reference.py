@@ -95,6 +95,15 @@ def test_docstrings_speak_of_arguments_that_are_there() -> None:
         assert all(said.endswith(".") for said in told.values()), component.name
 
 
+def test_every_argument_is_told() -> None:
+    for component in CATALOG:
+        for parameter in component.parameters:
+            assert parameter.is_in or reference.argument_doc(component, parameter.name), (
+                component.name,
+                parameter,
+            )
+
+
 def test_every_constant_is_told() -> None:
     assert set(CATALOG.constant_docs) == set(CATALOG.constants)
     for name in CATALOG.constants:

@@ -16,6 +16,9 @@ class gradient_clip(Callback):
 
     The norm is that of all parameters' gradients as one vector, just before the optimizer's step: of what several
     batches gathered, their mean, and in true size where a loss scale is used.
+
+    Args:
+        max_norm: the greatest norm.
     """
 
     order = 50  # before_step: what is clipped is what steps
