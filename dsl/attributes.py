@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mfc.dsl.resolve import Declared
+from mfc.dsl.syntax import BodyDecl, CallExpr, FieldStmt, GroupStmt, LetStmt, Name, ValueDecl
 from mfc.dsl.types import ANY, Unknown
 from mfc.dsl.values import Current, Instance, Kept, KeptIn, Part
 
@@ -26,6 +28,24 @@ def attributes(value: Any, sizes: Iterable[str]) -> Mapping[str, Any]:
             return {fact: Part(value.data, f"{value.part}.{fact}") for fact in ("texts", "class_counts")}
         case _:
             return {}
+
+
+def groups_written(train: Instance) -> list[str]:
+    """The names of the groups that the model of a train is written with, where its body says them."""
+    decl, module = train.declared.decl, train.declared.module
+    body = decl.body if isinstance(decl, BodyDecl) else ()
+    value = next((s.value for s in body if isinstance(s, FieldStmt) and s.name.text == "model"), None)
+    seen: set[str] = set()
+    while True:
+        name = value.callee if isinstance(value, CallExpr) else value
+        found = module.names.get(name.text) if isinstance(name, Name) and name.text not in seen else None
+        if not isinstance(found, Declared):
+            return []
+        decl, module = found.decl, found.module
+        if isinstance(decl, BodyDecl):
+            return [s.name.text for s in decl.body if isinstance(s, GroupStmt)]
+        seen.add(found.name)
+        value = decl.value if isinstance(decl, ValueDecl | LetStmt) else None
 
 
 def _of_tensor(x: Current | Kept) -> Mapping[str, Any]:

@@ -89,9 +89,9 @@ def _check_part(
         own = trains.ends_with(info)
         if own is not None and own.instance != part.data and not other.check(info, own):
             break  # the others would only repeat it
-    if part.part == "valid":
-        for info in infos:
-            lint_evaluation(evaluator.diagnostics, info.instance.name, trains.trained_on(info), data, span)
+    for info in infos:
+        trained_on = trains.trained_on(info)
+        lint_evaluation(evaluator.diagnostics, info.instance.name, trained_on, data, part.part, span)
 
 
 def _check_metrics(

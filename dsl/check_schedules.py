@@ -31,9 +31,16 @@ def check_schedules(
             continue
         span = source.item_span("schedule", position, owner)
         _check_length(evaluator, schedule, own, span)
-        for name, written in (
-            () if inherited else drives(schedule)
-        ):  # what is wrong there was said of the train
+        found = [] if inherited else [*drives(schedule)]  # what is wrong there was said of the train
+        if not found and not inherited and list(schedule.info.facts["drives"]) == ["*"]:
+            evaluator.diagnostics.add(
+                "E0303",
+                span,
+                f"`{schedule.info.name}` needs a hyperparameter to drive",
+                "none is named",
+                help=f"write `{schedule.info.name}(lr = ...)`",
+            )
+        for name, written in found:
             if hypers is not None and name not in hypers and written is not None:
                 _lacks(evaluator, train["optimizer"], name, hypers, written)
             if name in driven:

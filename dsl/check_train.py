@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from mfc.dsl import ir, shapes
+from mfc.dsl import shapes
 from mfc.dsl.check_callbacks import CallbackChecker
 from mfc.dsl.check_fields import check_fields
 from mfc.dsl.check_mixing import check_mixing
@@ -17,6 +17,7 @@ from mfc.dsl.check_statistics import check_class_weights
 from mfc.dsl.check_targets import misfit
 from mfc.dsl.check_together import check_together
 from mfc.dsl.check_weights import check_initializers
+from mfc.dsl.differences import difference_of_parts, first_difference
 from mfc.dsl.elaborate import Elaborator
 from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
@@ -29,9 +30,6 @@ from mfc.dsl.syntax import BodyDecl, Phase
 from mfc.dsl.typed import DataInfo, Fields, PhaseInfo, TrainInfo
 from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue, Instance, Weights
-
-OF_BEGINNING = ("pretrained", "tag", "splits")
-"""The arguments of layers that decide no weight's shape: what they begin with, and how they are grouped."""
 
 
 class TrainChecker:
@@ -154,7 +152,7 @@ class TrainChecker:
     ) -> Elaborated | None:
         """The model for other batches; None, and an error, where it would be built otherwise."""
         here = self.elaborate(fields, data)
-        if here is None or not (difference := _first_difference(model, here, name)):
+        if here is None or not (difference := first_difference(model, here, name)):
             return here
         self.add(
             "E0509",
@@ -315,9 +313,9 @@ class TrainChecker:
     def compare(self, value: Weights, source: Elaborated, target: Elaborated, span: Span) -> None:
         name = value.train.name
         if source.whole and target.whole:
-            difference = _difference_of_parts(source, target, value.group, name)
+            difference = difference_of_parts(source, target, value.group, name)
         else:
-            difference = _first_difference(target, source, name, f"{value.group}.")
+            difference = first_difference(target, source, name, f"{value.group}.")
         if difference:
             self.add(
                 "E0509",
@@ -361,42 +359,3 @@ def _counts_of_groups(model: Elaborated) -> tuple[int, ...]:
     if most is None:
         return ()
     return (most,) if model.divided or not model.groups else (len(model.groups), most)
-
-
-def _first_difference(model: Elaborated, other: Elaborated, name: str, below: str = "") -> str:
-    """The first layer below a path that is another one in the model of `name`; nothing where all agree."""
-    ours, theirs = _layers(model, below), _layers(other, below)
-    for path in dict.fromkeys([*theirs, *ours]):
-        if difference := _difference(theirs.get(path), ours.get(path), name):
-            return f"`{path}`: {difference}"
-    return ""
-
-
-def _difference_of_parts(theirs: Elaborated, ours: Elaborated, part: str, other: str) -> str:
-    """How a part of an architecture differs in size from that of another one: the argument of the part's name has
-    the sizes; its other numbers, such as dropouts, decide no weight's shape."""
-    there, here = (model.layers[0].layer.call.args.get(part) for model in (theirs, ours))
-    if not isinstance(there, ir.Call) or not isinstance(here, ir.Call):
-        return ""
-    return _difference(_sizes(there), _sizes(here), other)
-
-
-def _sizes(call: ir.Call) -> ir.Call:
-    """A call with those of its arguments that are sizes."""
-    args = {k: v for k, v in call.args.items() if isinstance(v, int) and not isinstance(v, bool)}
-    return replace(call, args=args)
-
-
-def _layers(model: Elaborated, below: str) -> dict[str, ir.Call]:
-    """The layers below a path by their paths: what must agree for weights to go over."""
-    return {r.path: r.layer.call for r in model.layers if r.path.startswith(below)}
-
-
-def _difference(theirs: ir.Call | None, ours: ir.Call | None, other: str) -> str:
-    """How a layer of another model differs from the one at its place here; nothing where it does not."""
-    if theirs is None or ours is None:
-        return f"only in `{other}`" if ours is None else "only here"
-    if theirs.name != ours.name:
-        return f"{theirs.name} in `{other}`, {ours.name} here"
-    differing = [k for k in ours.args if k not in OF_BEGINNING and theirs.args.get(k) != ours.args[k]]
-    return ", ".join(f"{k} = {theirs.args.get(k)} in `{other}`, {ours.args[k]} here" for k in differing)

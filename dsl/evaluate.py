@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfc.dsl import want as wanted
+from mfc.dsl.attributes import groups_written
 from mfc.dsl.callables import Calls
 from mfc.dsl.dims import Dim, TooLarge
 from mfc.dsl.operators import COMPARISONS, operate
@@ -32,7 +33,7 @@ from mfc.dsl.syntax import (
     Unary,
 )
 from mfc.dsl.types import ANY, BOOL, Kind, Type, Unknown, describe, kind_of
-from mfc.dsl.values import Shape, Uncalled
+from mfc.dsl.values import Instance, Shape, Uncalled
 
 
 class Evaluator(Calls):
@@ -67,6 +68,9 @@ class Evaluator(Calls):
         what = "an item of " * len(problem.at) + what
         if want == Kind("part") and kind_of(value) == "data":
             help: str | None = f"name a part of it: `{expr.span.text}.valid`"
+        elif "initializer" in wanted.kinds(want) and isinstance(value, Instance) and value.kind == "train":
+            groups = [f"`{expr.span.text}.{group}`" for group in groups_written(value)]
+            help = f"weights are those of a group of its model: {' or '.join(groups) or f'`{expr.span.text}.GROUP`'}"
         else:
             help = did_you_mean(str(value), problem.choices)
         self.diagnostics.add(

@@ -20,6 +20,9 @@ SPLITS = "mfc.runtime.data.splits:"
 NESTED = ("random", "stratified")
 """Splits whose smaller validation parts lie within the larger ones of the same seed."""
 
+NAMING = ("grandparent", "by_column")
+"""Splits that name folders, or values of a column."""
+
 Statistics = list[Any]
 
 
@@ -56,7 +59,7 @@ def _same_part(diagnostics: Diagnostics, split: ComponentValue, span: Span) -> N
     split, _ = _drawn_from(split)
     if not isinstance(split, ComponentValue) or not split.info.target.startswith(SPLITS):
         return
-    if split.info.name not in ("grandparent", "by_column"):
+    if split.info.name not in NAMING:
         return
     train, valid = (_named(split.args.get(part)) for part in ("train", "valid"))
     if both := sorted(train & valid):
@@ -103,31 +106,36 @@ def lint_train(
 
 
 def lint_evaluation(
-    diagnostics: Diagnostics, name: str, trained_on: list[DataInfo], data: DataInfo, span: Span
+    diagnostics: Diagnostics, name: str, trained_on: list[DataInfo], data: DataInfo, part: str, span: Span
 ) -> None:
-    """Looks at whether a model is measured on validation items of a data block that it was trained on in another one."""
-    for earlier in trained_on:
-        _leak(diagnostics, earlier, data, span, f"`{name}` was trained on")
+    """Looks at whether a model is measured on items of a data block, those that validate or are left out, that it was
+    trained on in another one."""
+    for earlier in trained_on if part in ("valid", "test") else ():
+        _leak(diagnostics, earlier, data, span, f"`{name}` was trained on", part)
 
 
-def _leak(diagnostics: Diagnostics, earlier: DataInfo, later: DataInfo, span: Span, who: str) -> bool:
-    """Warns where the validation part of `later` has items of the training part of `earlier`. A language model is
-    pretrained on all texts with good reason: it sees no labels."""
+def _leak(
+    diagnostics: Diagnostics, earlier: DataInfo, later: DataInfo, span: Span, who: str, part: str = "valid"
+) -> bool:
+    """Warns where a part of `later` has items of the training part of `earlier`. A language model is pretrained on all
+    texts with good reason: it sees no labels."""
     if (
         earlier.instance == later.instance
         or earlier.target == "next_token"
         or not _same_source(earlier, later)
     ):
         return False
-    splits, patterns = zip(*(_drawn_from(data.fields["split"]) for data in (earlier, later)))
-    if not all(isinstance(split, ComponentValue) for split in splits) or _keeps_apart(*splits):
+    apart = _keeps_valid_apart if part == "valid" else _keeps_rest_apart
+    splits = earlier.fields["split"], later.fields["split"]
+    if not all(isinstance(split, ComponentValue) for split in splits) or apart(*splits):
         return False
-    if all(patterns) and patterns[0] != patterns[1]:  # each takes its own items: the pattern decides
-        return False
+    name = later.instance.name
     diagnostics.add(
         "W0710",
         span,
-        f"`{later.instance.name}` validates on items that {who}",
+        f"`{name}` validates on items that {who}"
+        if part == "valid"
+        else f"`{name}.{part}` has items that {who}",
         f"split otherwise than `{earlier.instance.name}`",
         labels=tuple(
             (data.fields.written["split"].span, f"the split of `{data.instance.name}`")
@@ -162,15 +170,49 @@ def _drawn_from(split: Any) -> tuple[Any, list[Any]]:
     return split, patterns
 
 
-def _keeps_apart(earlier: ComponentValue, later: ComponentValue) -> bool:
+def _keeps_valid_apart(earlier: Any, later: Any) -> bool:
     """Whether no item that the earlier split trains on is one that the later one validates on, as far as is known."""
+    (earlier, only), (later, other) = _drawn_from(earlier), _drawn_from(later)
+    if not isinstance(earlier, ComponentValue) or not isinstance(later, ComponentValue):
+        return True
+    if only and other and only != other:  # each takes its own items: the pattern decides
+        return True
     if show(earlier) == show(later) or "?" in show(earlier) + show(later):
         return True
+    if _by_name(earlier, later):
+        return not _named(earlier.args.get("train")) & _named(later.args.get("valid"))
     names = earlier.info.name, later.info.name
     if names[0] != names[1] or names[0] not in NESTED or earlier.args.get("seed") != later.args.get("seed"):
         return False
     before, now = earlier.args.get("valid"), later.args.get("valid")
     return isinstance(before, float) and isinstance(now, float) and before >= now
+
+
+def _keeps_rest_apart(earlier: Any, later: Any) -> bool:
+    """Whether no item that the earlier split trains on is one that the later one leaves out, as far as is known: the
+    earlier one draws from its parts, or names no other folder or value."""
+    base, _ = _drawn_from(earlier)
+    if "?" in show(earlier) + show(later):
+        return True
+    if isinstance(base, ComponentValue) and _by_name(base, later):
+        parts = (_named(later.args.get(part)) for part in ("train", "valid"))
+        return _named(base.args.get("train")) <= set().union(*parts)
+    inner = earlier
+    while isinstance(inner, ComponentValue) and show(inner) != show(later):
+        inner = inner.args.get("of")
+    return inner is not None
+
+
+def _by_name(one: ComponentValue, other: ComponentValue) -> bool:
+    """Whether both splits name the folders, or the values of one column, that they train on."""
+    columns = one.args.get("name"), other.args.get("name")
+    named = all(_named(split.args.get("train")) for split in (one, other))
+    return (
+        one.info.target == other.info.target
+        and one.info.name in NAMING
+        and columns[0] == columns[1]
+        and named
+    )
 
 
 # ── statistics ──────────────────────────────────────────────────────────────────────────────────────────
