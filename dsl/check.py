@@ -6,7 +6,7 @@ found; whatever can be worked out with its arguments is checked again with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,10 +34,11 @@ from mfc.dsl.values import Instance, Weights
 
 def check(
     program: Program, catalog: Catalog, settings: Mapping[str, Any], facts: Mapping[str, Any], diagnostics: Diagnostics,
-    opening: bool = False, recording: Recording | None = None,
+    opening: bool = False, recording: Recording | None = None, only: Container[Declared] | None = None,
 ) -> Checked:  # fmt: skip
     """Checks all that a program declares. `facts` is what is known of its data, such as `cifar.classes`.
-    With `opening`, a param without a value is no error. What expressions are found to be is added to `recording`."""
+    With `opening`, a param without a value is no error. What expressions are found to be is added to `recording`. With
+    `only`, other declarations are checked no further than these ask for."""
     check_settings(program, settings, diagnostics)
     given = (program, catalog, settings, facts, diagnostics, opening)
     checker = _Checker(
@@ -45,7 +46,7 @@ def check(
     )
     for module in program.modules.values():
         for declared in module.declarations():
-            if checker.within_limits:
+            if checker.within_limits and (only is None or declared in only):
                 checker.safely(declared)
     checker.not_for_training()
     bindings = program.entry.names.values()

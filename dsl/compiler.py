@@ -13,7 +13,7 @@ from mfc.dsl.check import check
 from mfc.dsl.diagnostics import Diagnostic, Diagnostics
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.instances import instance_name
-from mfc.dsl.needs import errors_for
+from mfc.dsl.needs import around, errors_for
 from mfc.dsl.plan import loading, placed, plan
 from mfc.dsl.plan_code import CodeHash
 from mfc.dsl.recording import Recording
@@ -93,14 +93,17 @@ def compile(
     facts: Mapping[str, Any] = {},
     opening: bool = False,
     recording: Recording | None = None,
+    at: int | None = None,
 ) -> Compiled:
     """Compiles the spec at an absolute path.
 
     `settings` are the values of params from outside; `facts` what is known of the data, such as
     `cifar.classes`. With `opening`, a param without a value is no error: the spec is looked at, not run. What
-    expressions are found to be is added to `recording`.
+    expressions are found to be is added to `recording`. With `at`, an offset of the source, only what bears on that
+    place is checked, which takes a fraction of the time; the diagnostics are not all then.
     """
     diagnostics = Diagnostics()
     program = resolve(source, path, files, catalog, diagnostics)
-    checked = check(program, catalog, settings, facts, diagnostics, opening, recording)
+    only = None if at is None else around(program, at)
+    checked = check(program, catalog, settings, facts, diagnostics, opening, recording, only)
     return Compiled(program, checked, tuple(diagnostics), catalog, settings, facts, files.standard)

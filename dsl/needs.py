@@ -1,4 +1,5 @@
-"""What a declaration needs, which is all that names lead to from it, and the errors that keep it from being run."""
+"""What a declaration needs, which is all that names lead to from it, the errors that keep it from being run, and what
+bears on a place in a spec."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import BodyDecl, Name
+from mfc.dsl.syntax import BodyDecl, Decl, Name
 
 EVERYWHERE = ("E01", "E06")
 """The errors that count wherever they stand: what can't be read may be anything, and where the compiler gave up, it did
@@ -63,6 +64,34 @@ def _needed(wanted: Iterable[Declared]) -> set[Declared]:
             bindings = (declared.module.names.get(name) for name in _names(declared.decl))
             todo += [binding for binding in bindings if isinstance(binding, Declared)]
     return found
+
+
+def around(program: Program, offset: int) -> set[Declared]:
+    """What has to be checked to know what is known at an offset of the spec's own file: the declaration there, what it
+    names, and all that decides what its parameters are and what goes into it, which is what names it."""
+    text = program.entry.file.source.text
+    every = [*program.entry.declarations()]
+    words = {
+        declared: set(_WORD.findall(text, declared.decl.span.start, declared.decl.span.end))
+        for declared in every
+    }
+    here = [d for d in every if d.decl.span.start <= offset <= d.decl.span.end]
+    found, todo = set(here), here.copy()
+    while todo:
+        declared = todo.pop()
+        if _is_open(declared.decl):
+            leading = [other for other in every if declared.name in words[other] and other not in found]
+            found.update(leading)
+            todo += leading
+    mentioned = {word for declared in here for word in words[declared]}
+    return found | {declared for declared in every if declared.name in mentioned}
+
+
+def _is_open(decl: Decl) -> bool:
+    return bool(getattr(decl, "params", ())) or getattr(decl, "kind", "") in ("block", "model")
+
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 def _names(node: Any) -> Iterator[str]:

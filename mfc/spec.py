@@ -40,11 +40,15 @@ class DiskFiles:
 
     def read(self, path: str) -> str:
         real = os.path.realpath(path)
-        allowed = (os.path.join(os.path.realpath(root), "") for root in (*self.roots, self.standard))
-        if not real.startswith(tuple(allowed)):
+        if not self.allows(real):
             raise PermissionError(errno.EACCES, "it is a link that leaves the spec's folder")
         with open(real, "rb") as file:
             return file.read(MAX_BYTES).decode("utf-8-sig")
+
+    def allows(self, real: str) -> bool:
+        """Whether a file, or a folder, may be read. `real` leads over no links."""
+        allowed = (os.path.join(os.path.realpath(root), "") for root in (*self.roots, self.standard))
+        return os.path.join(real, "").startswith(tuple(allowed))
 
     def display(self, path: str) -> str:
         """Relative to the working folder where it lies below it."""

@@ -7,6 +7,7 @@ of a spec is never worked out twice at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -18,9 +19,13 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
+from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.grammar import parser
+from mfc.lsp import features
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16
-from mfc.lsp.workspace import Analysis, Workspace
+from mfc.lsp.question import FileQuestion, Question
+from mfc.lsp.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -29,6 +34,9 @@ DEBOUNCE = 0.02
 
 SWITCH = 0.001
 """Seconds after which the worker lets messages be read."""
+
+TASKS = 10
+"""Tasks of the worker after which what they left is cleared away, where there is no pause before."""
 
 SECTION = "mfc"
 
@@ -43,26 +51,44 @@ class SpecServer(LanguageServer):
         self.specs = Workspace()
         self.ended = False
         self._worker = ThreadPoolExecutor(1, "compiler")
+        self._tasks = 0
         self._reporting: asyncio.Task[None] | None = None
         self._published: dict[str, Any] = {}
+        self._tokens: dict[str, tuple[int, list[int]]] = {}
         for method in _SYNCHRONISATION:  # pygls counts lines otherwise than the protocol
             del self.protocol.fm.builtin_features[method]
 
     async def work(self, task: Callable[[], T]) -> T:
         """Lets the worker do a task. One that is cancelled before its turn is not done."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, task)
 
-    async def ask(self, uri: str, what: Callable[[Analysis], T | None]) -> T | None:
-        """The answer to a question about an open file, as it is now; None where there is none. A mistake in this
-        package costs an answer, and not the server."""
-        analysis = self.specs.analysis(uri)
-        if analysis is None:
-            return None
+        def done() -> T:
+            self._tasks += 1
+            if self._tasks > TASKS:
+                self.tidy()
+            return task()
+
+        return await asyncio.get_running_loop().run_in_executor(self._worker, done)
+
+    def tidy(self) -> None:
+        """Clears away what is no longer used. Left to itself Python would do that in the middle of a task."""
+        self._tasks = 0
+        gc.collect()
+
+    async def answer(self, task: Callable[[], T]) -> T | None:
+        """What a task gives; None where it fails: a mistake in this package costs an answer, and not the server."""
         try:
-            return await self.work(lambda: what(analysis))
+            return await self.work(task)
         except Exception as error:
             self.failed(error)
             return None
+
+    async def about(self, uri: str, what: Callable[[FileQuestion], T | None]) -> T | None:
+        """The answer to a question about an open file, as it is now; None where there is none."""
+        analysis = self.specs.analysis(uri)
+        if analysis is None:
+            return None
+        question = FileQuestion(self.specs, analysis)
+        return await self.answer(lambda: what(question))
 
     def failed(self, error: Exception) -> None:
         """Tells of a mistake in this package."""
@@ -81,12 +107,13 @@ class SpecServer(LanguageServer):
     async def _report(self) -> None:
         await asyncio.sleep(DEBOUNCE)
         for analysis in [*self.specs.due]:
-            try:
-                await self.work(lambda analysis=analysis: analysis.findings)
-            except Exception as error:
-                self.failed(error)
+            await self.answer(lambda analysis=analysis: analysis.findings)
             self._publish()
         self._publish(all=True)
+        if self.specs.renewed:
+            self.specs.renewed = False
+            self._refresh()
+        await self.work(self.tidy)
 
     def _publish(self, all: bool = False) -> None:
         """Publishes what differs from what the client has. What is not open waits until `all` is known of it."""
@@ -106,12 +133,52 @@ class SpecServer(LanguageServer):
                 types.PublishDiagnosticsParams(self.specs.uri(path), diagnostics, known[0])
             )
 
+    def _refresh(self) -> None:
+        """Has the client ask anew about files that it did not change itself."""
+        can = self.client_capabilities.workspace
+        if can and can.semantic_tokens and can.semantic_tokens.refresh_support:
+            self.workspace_semantic_tokens_refresh(None)
+
+    # ── semantic tokens ─────────────────────────────────────────────────────────────────────────────────
+
+    async def tokens(self, uri: str) -> types.SemanticTokens | None:
+        found = await self.about(uri, features.tokens)
+        if found is None:
+            return None
+        number = self._tokens.get(uri, (0, []))[0] + 1
+        self._tokens[uri] = number, found
+        return types.SemanticTokens(found, str(number))
+
+    async def changed_tokens(
+        self, uri: str, known: str
+    ) -> types.SemanticTokens | types.SemanticTokensDelta | None:
+        number, old = self._tokens.get(uri, (0, []))
+        new = await self.tokens(uri)
+        if new is None or known != str(number):
+            return new
+        return types.SemanticTokensDelta(features.difference(old, new.data), new.result_id)
+
 
 _SYNCHRONISATION = (
     types.TEXT_DOCUMENT_DID_OPEN,
     types.TEXT_DOCUMENT_DID_CHANGE,
     types.TEXT_DOCUMENT_DID_CLOSE,
 )
+
+_FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
+    types.TEXT_DOCUMENT_HOVER: features.show_hover,
+    types.TEXT_DOCUMENT_DEFINITION: features.go_to_definition,
+    types.TEXT_DOCUMENT_TYPE_DEFINITION: features.go_to_type_definition,
+    types.TEXT_DOCUMENT_REFERENCES: features.find_references,
+    types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT: features.highlight,
+    types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: features.document_symbols,
+    types.TEXT_DOCUMENT_DOCUMENT_LINK: features.document_links,
+    types.TEXT_DOCUMENT_FOLDING_RANGE: features.folding_ranges,
+    types.TEXT_DOCUMENT_SELECTION_RANGE: features.selection_ranges,
+}
+"""What is asked about a file."""
+
+_OPTIONS: dict[str, Any] = {}
 
 
 def make_server() -> SpecServer:
@@ -120,10 +187,10 @@ def make_server() -> SpecServer:
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        folders = [folder.uri for folder in params.workspace_folders or ()]
-        root = next(iter(folders), params.root_uri)
-        encoding = server.workspace.position_encoding or UTF16
-        server.specs = Workspace(encoding, to_fs_path(root) if root else None)
+        server.specs = Workspace(server.workspace.position_encoding or UTF16)
+        set_folders()
+        if not server.specs.folders and params.root_uri:
+            server.specs.folders = [folder for folder in [to_fs_path(params.root_uri)] if folder]
         configure(params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -169,6 +236,10 @@ def make_server() -> SpecServer:
         server.specs.changed(server.specs.path(change.uri) for change in params.changes)
         server.report()
 
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def did_change_workspace_folders(_: types.DidChangeWorkspaceFoldersParams) -> None:
+        set_folders()
+
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
         given = params.settings
@@ -179,6 +250,10 @@ def make_server() -> SpecServer:
         configure(given.get(SECTION, given) if isinstance(given, dict) else given)
         server.report()
 
+    def set_folders() -> None:
+        folders = [to_fs_path(folder.uri) for folder in server.workspace.folders.values()]
+        server.specs.folders = [folder for folder in folders if folder]
+
     def configure(given: Any) -> None:
         """Takes `{"settings": {"epochs": 3}, "allowOutside": "../shared"}`; what is left out is not set."""
         given = given if isinstance(given, dict) else {}
@@ -186,6 +261,33 @@ def make_server() -> SpecServer:
         server.specs.configure(
             settings if isinstance(settings, dict) else {}, folder if isinstance(folder, str) else None
         )
+
+    def add(method: str, feature: Callable[[FileQuestion, Any], Any]) -> None:
+        @server.feature(method, _OPTIONS.get(method))
+        async def asked(params: Any) -> Any:
+            return await server.about(params.text_document.uri, lambda question: feature(question, params))
+
+    for method, feature in _FEATURES.items():
+        add(method, feature)
+
+    @server.feature(types.WORKSPACE_SYMBOL)
+    async def symbols(params: types.WorkspaceSymbolParams) -> Any:
+        question = Question(server.specs)
+        return await server.answer(lambda: features.symbols_of_workspace(question, params))
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, features.LEGEND)
+    async def tokens(params: types.SemanticTokensParams) -> Any:
+        return await server.tokens(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL_DELTA, features.LEGEND)
+    async def changed_tokens(params: types.SemanticTokensDeltaParams) -> Any:
+        return await server.changed_tokens(params.text_document.uri, params.previous_result_id)
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_RANGE, features.LEGEND)
+    async def some_tokens(params: types.SemanticTokensRangeParams) -> Any:
+        uri = params.text_document.uri
+        found = await server.about(uri, lambda question: features.tokens(question, params.range))
+        return None if found is None else types.SemanticTokens(found)
 
     return server
 
@@ -195,6 +297,10 @@ def serve(address: tuple[str, int] | None = None) -> bool:
     as the protocol asks. Raises OSError where the address can't be listened on."""
     sys.setswitchinterval(SWITCH)
     server = make_server()
+    builtin_catalog()
+    parser()
+    gc.freeze()  # what stays is not looked through again and again
+    gc.disable()
     if address is None:
         out, sys.stdout = sys.stdout.buffer, sys.stderr  # nothing else may be said there
         server.start_io(stdout=out)

@@ -8,130 +8,46 @@ text that the question was about.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lsprotocol.types import TextDocumentContentChangeEvent, TextDocumentContentChangePartial
+from lsprotocol.types import TextDocumentContentChangeEvent
 from pygls.uris import from_fs_path, to_fs_path
 
-from mfc.dsl.catalog import builtin_catalog
-from mfc.dsl.compiler import Compiled, compile
-from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.params import Text
-from mfc.dsl.source import Source
-from mfc.lsp.positions import UTF16, Positions
-from mfc.spec import DiskFiles
+from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay
+from mfc.lsp.positions import UTF16
 
+SPEC = ".mfs"
 
-@dataclass(frozen=True, eq=False)
-class OpenFile:
-    """A file as the editor has it at one version. `uri` is spelled as the editor does."""
+MAX_ENTRIES = 50_000
+"""Files and folders of a workspace that are looked at in search of specs, those further up first."""
 
-    uri: str
-    path: str
-    version: int
-    text: str
-    encoding: str
-
-    @cached_property
-    def positions(self) -> Positions:
-        return Positions(self.text, self.encoding)
-
-    def edited(self, version: int, changes: Iterable[TextDocumentContentChangeEvent]) -> OpenFile:
-        """The file after changes, each of which is about what the one before it left."""
-        file = replace(self, version=version)
-        for change in changes:
-            text = change.text
-            if isinstance(change, TextDocumentContentChangePartial):
-                start, end = file.positions.offsets(change.range)
-                text = file.text[:start] + text + file.text[end:]
-            file = replace(file, text=text)
-        return file
-
-
-class Overlay(DiskFiles):
-    """The files that a spec may read: as they are open, else as they lie on disk. Notes which were asked for."""
-
-    def __init__(self, files: Mapping[str, OpenFile], roots: Sequence[Path]) -> None:
-        super().__init__(roots)
-        self.files = files
-        self.asked: set[str] = set()
-        self.named: dict[str, str] = {}
-        """Path by the name that messages have for it."""
-
-    def read(self, path: str) -> str:
-        self.asked.add(path)  # before it is read: an edit in between then only asks for more than is needed
-        file = self.files.get(path)
-        return super().read(path) if file is None else file.text
-
-    def display(self, path: str) -> str:
-        """Relative to the spec's folder where it lies below it."""
-        folder = os.path.join(self.roots[0], "")
-        name = path.removeprefix(folder)
-        self.named[name] = path
-        return name
-
-
-class Analysis:
-    """An open file as a spec: what the compiler makes of it, as all files are when it is first asked for."""
-
-    def __init__(self, file: OpenFile, overlay: Overlay, settings: Mapping[str, Any]) -> None:
-        self.file = file
-        self.overlay = overlay
-        self.settings = settings
-
-    @cached_property
-    def compiled(self) -> Compiled:
-        path = self.file.path
-        source = Source(self.overlay.display(path), self.file.text)
-        return compile(source, path, self.overlay, builtin_catalog(), self.settings, opening=True)
-
-    @property
-    def done(self) -> bool:
-        return "compiled" in self.__dict__
-
-    def reads(self, path: str) -> bool:
-        """Whether what is known so far hangs on the file at a path."""
-        return path == self.file.path or path in self.overlay.asked
-
-    def path(self, source: Source) -> str | None:
-        """Where a source of this spec lies; None for what is no file, such as the editor's settings."""
-        return self.overlay.named.get(source.name)
-
-    @cached_property
-    def findings(self) -> Mapping[str, Sequence[Diagnostic]]:
-        """The diagnostics by the path of the file that they are about."""
-        found: dict[str, list[Diagnostic]] = {}
-        for diagnostic in self.compiled.diagnostics:
-            spans = (diagnostic.span, *(span for span, _ in diagnostic.labels))
-            span = next((span for span in spans if self.path(span.source) is not None), None)
-            if span is not None:  # else it is about settings, which other specs of the workspace may have
-                path = self.overlay.named[span.source.name]
-                found.setdefault(path, []).append(replace(diagnostic, span=span))
-        return found
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A diagnostic with the analysis that it comes from."""
-
-    diagnostic: Diagnostic
-    analysis: Analysis
+MAX_KEPT = 250_000
+"""Characters of the specs that are not open and yet kept as they were compiled: they take 130 bytes each."""
 
 
 class Workspace:
-    """All open files, by path."""
+    """All open files by path, and the specs in the folders that are open."""
 
-    def __init__(self, encoding: str = UTF16, folder: str | None = None) -> None:
+    def __init__(self, encoding: str = UTF16, folders: Sequence[str] = ()) -> None:
         self.encoding = encoding
-        self.folder = folder or os.getcwd()
+        self.folders = folders
         self.files: dict[str, OpenFile] = {}
         self.analyses: dict[str, Analysis] = {}
+        self.renewed = False
+        """Whether something was learnt anew of files that were not edited themselves."""
+        self._closed: dict[str, Analysis] = {}
         self.settings: Mapping[str, Any] = {}
         self.allow_outside: Path | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where relative paths start."""
+        return self.folders[0] if self.folders else os.getcwd()
 
     def path(self, uri: str) -> str:
         """The absolute path of what a client names. A text that is in no file yet is taken to lie in the folder."""
@@ -148,6 +64,8 @@ class Workspace:
         """Sets values of params, for all specs that have them, and a folder that all may read."""
         self.settings = {n: Text(v) if isinstance(v, str) else v for n, v in settings.items()}
         self.allow_outside = Path(self.folder, os.path.expanduser(allow_outside)) if allow_outside else None
+        self._closed = {}
+        self.renewed |= bool(self.files)
         self._renew(self.files)
 
     def open(self, uri: str, version: int, text: str) -> None:
@@ -170,19 +88,22 @@ class Workspace:
     def changed(self, paths: Iterable[str]) -> None:
         """Forgets what hangs on files that have changed, in the editor or on disk."""
         paths = set(paths)
+        self._closed = {p: a for p, a in [*self._closed.items()] if not any(map(a.reads, paths))}
         hanging = [p for p, analysis in self.analyses.items() if any(map(analysis.reads, paths))]
+        self.renewed |= not paths.issuperset(hanging)
         self._renew([*(paths & self.files.keys()), *hanging])
 
     def saved(self) -> None:
-        """Forgets what hangs on files that are not open: not every client tells when those change."""
-        self.changed({path for a in self.analyses.values() for path in a.overlay.asked} - self.files.keys())
+        """Forgets what hangs on files that have changed on disk: not every client tells when they do."""
+        self._renew([path for path, analysis in self.analyses.items() if analysis.overlay.changed()])
 
     def _renew(self, paths: Iterable[str]) -> None:
         for path in dict.fromkeys(paths):
-            file = self.files[path]
-            roots = [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])]
             self.analyses.pop(path, None)  # what changed last stands last
-            self.analyses[path] = Analysis(file, Overlay(self.files, roots), self.settings)
+            self.analyses[path] = Analysis(self.files[path], self._overlay(path), self.settings)
+
+    def _overlay(self, path: str) -> Overlay:
+        return Overlay(self.files, [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])])
 
     # ── what is known of them ───────────────────────────────────────────────────────────────────────────
 
@@ -194,6 +115,27 @@ class Workspace:
     def due(self) -> Iterator[Analysis]:
         """Those that nobody asked for yet, what changed last first."""
         return (analysis for analysis in reversed([*self.analyses.values()]) if not analysis.done)
+
+    def closed(self, word: str = "") -> Iterator[Analysis]:
+        """The specs in the workspace's folders that are not open and have a word in their text, as they lie on disk."""
+        for path in _specs(self.folders):
+            if path in self.files:
+                continue
+            known = self._closed.pop(path, None)
+            if known is None or known.overlay.changed():
+                overlay = self._overlay(path)
+                try:
+                    text = overlay.read(path)
+                except (OSError, ValueError):
+                    continue
+                known = Analysis(
+                    OpenFile(self.uri(path), path, None, text, self.encoding), overlay, self.settings
+                )
+            self._closed[path] = known
+            while sum(len(a.file.text) for a in self._closed.values()) > MAX_KEPT and len(self._closed) > 1:
+                del self._closed[next(iter(self._closed))]
+            if word in known.file.text:
+                yield known
 
     def findings(self) -> Mapping[str, Sequence[Finding]]:
         """What is known of each file by now, its own analysis and those of the files that import it taken together.
@@ -207,3 +149,22 @@ class Workspace:
                         key = (diagnostic.code, span.start, span.end, diagnostic.message)
                         found.setdefault(path, {}).setdefault(key, Finding(diagnostic, analysis))
         return {path: [*by_key.values()] for path, by_key in found.items()}
+
+
+def _specs(folders: Iterable[str]) -> Iterator[str]:
+    """The specs in folders and in those below, without hidden ones."""
+    todo, left = deque(folders), MAX_ENTRIES
+    while todo and left > 0:
+        try:
+            with os.scandir(todo.popleft()) as found:
+                entries = sorted(islice(found, left), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        left -= len(entries)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in ("__pycache__", "node_modules"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                todo.append(entry.path)
+            elif entry.name.endswith(SPEC):
+                yield entry.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,12 @@ from pytest_lsp.client import DEFAULT_CLIENT_FEATURES
 
 from mfc.lsp.positions import UTF16, Positions
 
+COMMAND = (sys.executable, "-m", "mfc", "lsp")
 LONGEST = 20
 """Seconds after which a test gives up waiting for what the server should say."""
+
+
+_REFRESHES = (types.WORKSPACE_SEMANTIC_TOKENS_REFRESH,)
 
 
 class Editor(LanguageClient):
@@ -31,6 +36,7 @@ class Editor(LanguageClient):
         self.versions: dict[str, int] = {}
         self.published: list[types.PublishDiagnosticsParams] = []
         self.registered: list[types.Registration] = []
+        self.refreshed: list[str] = []
         self.sent = asyncio.Condition()
 
         @self.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
@@ -42,6 +48,9 @@ class Editor(LanguageClient):
         @self.feature(types.CLIENT_REGISTER_CAPABILITY)
         def register(params: types.RegistrationParams) -> None:
             self.registered += params.registrations
+
+        for method in _REFRESHES:
+            self.feature(method)(lambda _, method=method: self.refreshed.append(method))
 
         for method, handler in DEFAULT_CLIENT_FEATURES.items():
             if method not in self.protocol.fm.features:
@@ -115,6 +124,11 @@ class Editor(LanguageClient):
         """The place of a piece of text that is there once, or behind a part that it begins with."""
         assert self.texts[name].count(mark) == 1 and mark.startswith(behind), mark
         return Positions(self.texts[name], self.encoding).position(self.texts[name].index(mark) + len(behind))
+
+
+def codes(found: Sequence[types.Diagnostic] | None) -> list[str] | None:
+    """The codes of what was said of a file; None where nothing was said yet."""
+    return None if found is None else [str(diagnostic.code) for diagnostic in found]
 
 
 @asynccontextmanager

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ import pytest_asyncio
 from lsprotocol import types
 
 from mfc.lsp.positions import UTF8, UTF16, UTF32
-from tests.lsp.editor import LONGEST, Editor, editing
+from tests.lsp.editor import COMMAND, LONGEST, Editor, codes, editing
 
 pytestmark = pytest.mark.asyncio
-COMMAND = (sys.executable, "-m", "mfc", "lsp")
 
 BLOCKS = """block dense(nf) {
     linear(nf)
@@ -64,11 +62,6 @@ async def editor(folder: Path) -> AsyncIterator[Editor]:
     async with editing(folder, COMMAND) as editor:
         yield editor
     assert not editor.log_messages and not editor.messages
-
-
-def codes(found: Sequence[types.Diagnostic] | None) -> list[str] | None:
-    """The codes of what was said of a file; None where nothing was said yet."""
-    return None if found is None else [str(diagnostic.code) for diagnostic in found]
 
 
 # ── diagnostics ─────────────────────────────────────────────────────────────────────────────────────────

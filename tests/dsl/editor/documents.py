@@ -41,14 +41,14 @@ def of_file(path: Path) -> Document:
     return of_file_with(path, path.read_text())
 
 
-def of_file_with(path: Path, text: str) -> Document:
-    """The document of a file as if another text stood in it."""
-    return _document(Source(path.name, text), path.as_posix(), DiskFiles([path.parent]))
+def of_file_with(path: Path, text: str, at: int | None = None) -> Document:
+    """The document of a file as if another text stood in it; with `at`, only what bears on a place of it is checked."""
+    return _document(Source(path.name, text), path.as_posix(), DiskFiles([path.parent]), at)
 
 
-def _document(source: Source, path: str, files: DiskFiles) -> Document:
+def _document(source: Source, path: str, files: DiskFiles, at: int | None = None) -> Document:
     recording = Recording()
-    compiled = compile(source, path, files, builtin_catalog(), opening=True, recording=recording)
+    compiled = compile(source, path, files, builtin_catalog(), opening=True, recording=recording, at=at)
     return Document(compiled, compiled.program.entry, recording)
 
 

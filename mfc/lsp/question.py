@@ -1,0 +1,78 @@
+"""What a client asks, with the places in it translated from and into the protocol's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lsprotocol.types import Location, Position, Range
+
+from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.navigation import PythonLocation
+from mfc.dsl.source import Span
+from mfc.lsp.analysis import Analysis
+from mfc.lsp.positions import Positions, range_of
+from mfc.lsp.workspace import Workspace
+
+
+class Question:
+    """A question about all files, as the open ones are when it is asked."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.encoding = workspace.encoding
+        self.files = dict(workspace.files)
+        self.open = [*workspace.analyses.values()]
+
+    def range(self, span: Span) -> Range:
+        return range_of(span, self.encoding)
+
+    def location(self, path: str, span: Span) -> Location:
+        return Location(self.workspace.uri(path), self.range(span))
+
+    def documents(self, word: str = "") -> Iterator[Document]:
+        """All files in which a word may stand: those that are open, what they import, and the specs in the workspace's
+        folders."""
+        for analysis in self.open:
+            yield from analysis.documents()
+        for analysis in self.workspace.closed(word):
+            yield from analysis.documents()
+
+
+class FileQuestion(Question):
+    """A question about one file before all others."""
+
+    def __init__(self, workspace: Workspace, analysis: Analysis) -> None:
+        super().__init__(workspace)
+        self.analysis = analysis
+        self.open.insert(0, analysis)
+
+    @property
+    def document(self) -> Document:
+        return self.analysis.document
+
+    def near(self, position: Position) -> tuple[Document, int]:
+        """The document with what is known at a position, and the offset of that."""
+        offset = self.offset(position)
+        return self.analysis.near(offset), offset
+
+    def offset(self, position: Position) -> int:
+        return self.analysis.file.positions.offset(position)
+
+    def range(self, span: Span) -> Range:
+        if span.source.text is self.analysis.file.text:
+            return self.analysis.file.positions.range(span.start, span.end)
+        return super().range(span)
+
+    def python_location(self, place: PythonLocation) -> Location:
+        """A place in a Python file. What can't be read any more is taken to be plain."""
+        file = self.files.get(place.path)
+        try:
+            text = Path(place.path).read_text("utf-8", errors="replace") if file is None else file.text
+        except OSError:
+            text = ""
+        lines = text.split("\n")[place.line - 1 : place.line]
+        at = Positions(lines[0] if lines else " " * (place.column + place.length), self.encoding)
+        there = at.range(place.column, place.column + place.length)
+        there.start.line = there.end.line = place.line - 1
+        return Location(self.workspace.uri(place.path), there)
