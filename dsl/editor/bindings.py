@@ -296,10 +296,13 @@ class _Walk:
             match statement:
                 case FieldStmt(name, value):
                     field = fields.BY_KIND.get(kind, {}).get(name.text)
-                    known = field is not None or (kind == "model" and name.text == "input")
-                    symbol = Symbol("field" if known else "unknown", name.text, kind, -1, field)
+                    symbol = Symbol("unknown" if field is None else "field", name.text, kind, -1, field)
                     self.note(name.span, symbol)
-                    if kind == "model" and isinstance(value, CallExpr) and isinstance(value.callee, Name):
+                    if (
+                        symbol == INPUT_OF_MODEL
+                        and isinstance(value, CallExpr)
+                        and isinstance(value.callee, Name)
+                    ):
                         self.input_of_model(value, value.callee, scope)
                     else:
                         self.expr(value, scope, field.type if field else ANY)
@@ -499,6 +502,8 @@ def _symbol_of(value: Any) -> Symbol | None:
             return Symbol("tensor", "x")
     return None
 
+
+INPUT_OF_MODEL = Symbol("field", "input", "model")
 
 STATEMENT_SIGNATURES: Mapping[str, Signature] = {
     name: Signature(name, [Slot("f", MODULE, True) if name == "apply" else Slot("s", TENSOR, True)])

@@ -14,15 +14,17 @@ from typing import Any, cast
 
 from lark.exceptions import UnexpectedToken
 
+from mfc.dsl.calls import Slot
 from mfc.dsl.chunks import TooDeep, cut, place
-from mfc.dsl.editor.bindings import Bindings
+from mfc.dsl.editor.bindings import Bindings, Called, slot_of
 from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.symbols import Symbol, local_symbol
 from mfc.dsl.failure import Failure
 from mfc.dsl.grammar import parser
 from mfc.dsl.mend import mend
 from mfc.dsl.scan import CLOSING, OPENING, Token, scan, word_at
 from mfc.dsl.source import Source, Span
-from mfc.dsl.syntax import Decl, Name
+from mfc.dsl.syntax import Argument, BodyDecl, CallExpr, DataDecl, DataType, Decl, Name, Phase
 
 HERE = "cursor__"
 """The name that stands for what is being typed."""
@@ -66,7 +68,83 @@ class Cursor:
     @property
     def followed(self) -> str:
         """The type of the token behind the word, if that stands on its line."""
-        return self.after[0].type if self.after and not self.after[0].fresh else ""
+        return _next_on_line(self.source.text, self.word.end, self.after)
+
+    @property
+    def line(self) -> int:
+        """Where the line of the word begins."""
+        return self.source.text.rfind("\n", 0, self.word.start) + 1
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing stands before the word on its line."""
+        return not self.source.text[self.line : self.word.start].strip()
+
+    @property
+    def declares(self) -> str:
+        """The name of the declaration that the place is in; empty where it has none."""
+        name = getattr(self.path[0], "name", None) if self.path else None
+        return "" if name is None else name.text
+
+    @property
+    def body_kind(self) -> str:
+        """The kind of the body that the place is in: that of the declaration, or `phase`; empty outside of all."""
+        if any(isinstance(node, Phase) for node in self.path):
+            return "phase"
+        match self.path:
+            case [BodyDecl(kind=kind), *_]:
+                return kind
+            case [DataDecl(), *_]:
+                return "data"
+        return ""
+
+    @property
+    def called(self) -> Called | None:
+        """The call whose argument is being typed."""
+        call = next((node for node in reversed(self.path) if isinstance(node, CallExpr | DataType)), None)
+        return None if call is None else self.bindings.calls.get(call)
+
+    @property
+    def slot(self) -> Slot | None:
+        """The parameter that is being given, as far as it is known."""
+        called, argument = (
+            self.called,
+            next((n for n in reversed(self.path) if isinstance(n, Argument)), None),
+        )
+        if called is None or argument is None:
+            return None
+        if argument.name is self.name:
+            return called.signature.slot(self.word.text)
+        return slot_of(called.signature, called.call.arguments.index(argument), argument)
+
+    @cached_property
+    def locals(self) -> dict[str, Symbol]:
+        """The local names that can be used, those of a comprehension too whose end is not read."""
+        found = self.bindings.locals_at(self.offset)
+        for name in self._looped_after():
+            found[name.text] = local_symbol("variable", name, self.document.path)
+        return found
+
+    def _looped_after(self) -> Iterator[Name]:
+        """The names of the `for` behind the place, within the same brackets."""
+        depth, within = 0, False
+        for token in self.after:
+            depth += (token.type in OPENING) - (token.type in CLOSING)
+            if depth < 0 or (depth == 0 and token.type in ("IN", "LBRACE", "RBRACE")):
+                return
+            if depth == 0 and within and token.type == "NAME":
+                yield Name(
+                    token.text, Span(self.source, self.word.end + token.start, self.word.end + token.end)
+                )
+            within = within or (depth == 0 and token.type == "FOR")
+
+    def listed_after(self) -> Iterator[str]:
+        """The names up to the end of the brackets."""
+        for token in self.after:
+            if token.type not in ("NAME", "COMMA"):
+                return
+            if token.type == "NAME":
+                yield token.text
 
     @cached_property
     def bindings(self) -> Bindings:
@@ -103,10 +181,15 @@ def cursor(document: Document, offset: int, text: str | None = None, whole: bool
     if not tokens or tokens[-1].start != word.start - start or tokens[-1].type != "NAME":
         return None
     after = scan(text[word.end : end]).tokens
-    named = bool(after) and after[0].type == "EQUAL" and not after[0].fresh
+    named = _next_on_line(text, word.end, after) == "EQUAL"
     path, expected = _read(read, tokens, named, source, start)
     before = tokens[-2] if len(tokens) > 1 else None
     return Cursor(document, source, offset, word, path, expected, before, after)
+
+
+def _next_on_line(text: str, at: int, after: Sequence[Token]) -> str:
+    """The type of the first token behind a place; empty where that stands on a later line."""
+    return after[0].type if after and "\n" not in text[at : at + after[0].start] else ""
 
 
 def _read(
@@ -117,14 +200,15 @@ def _read(
     expected: frozenset[str] = frozenset()
     here = tokens[-1]
     for attempt in (_with_late_value(tokens), _open(tokens), _open(tokens, line=True)):
-        declarations, expected = _parse(text, attempt, named)
+        declarations, can_stand = _parse(text, attempt, named)
+        expected = expected or can_stand
         for declaration in reversed(declarations):
             if _path(declaration, here.start):
                 try:
-                    return _path(place(declaration, source, start), start + here.start), expected
+                    return _path(place(declaration, source, start), start + here.start), can_stand
                 except TooDeep:
-                    return [], expected
-        if expected:
+                    return [], can_stand
+        if expected and not here.fresh:
             break
     return [], expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
@@ -17,7 +18,10 @@ from mfc.dsl.resolve import Module
 from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import Comment, Expr, File, Name, Stmt
+from mfc.dsl.types import ANY, Type
 from mfc.dsl.values import Shape
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +90,31 @@ class Document:
     def values(self, expr: Expr) -> Sequence[Any]:
         """What the check found an expression to be: see `Recording.values`."""
         return self.recording.values(expr)
+
+    def leads_to(self, name: str, other: str) -> bool:
+        """Whether a declaration of this file mentions another one, or mentions one that does."""
+        seen, waiting = set(), [name]
+        while waiting:
+            name = waiting.pop()
+            if name == other:
+                return True
+            if name not in seen:
+                seen.add(name)
+                waiting += self._mentions.get(name, ())
+        return False
+
+    def wanted_of(self, name: str) -> Type:
+        """What a constant of this file is wanted as where it is named first."""
+        of = [d.decl for d in self.module.declarations() if name in self._mentions[d.name]]
+        wants = Bindings(self.compiled, self.module, self.recording, of).wants if of else {}
+        found = (w for e, w in wants.items() if isinstance(e, Name) and e.text == name and w != ANY)
+        return next(found, ANY)
+
+    @cached_property
+    def _mentions(self) -> dict[str, set[str]]:
+        """The declared names that stand in each declaration."""
+        own = {declared.name: declared.decl for declared in self.module.declarations()}
+        return {name: own.keys() & set(_WORD.findall(decl.span.text)) - {name} for name, decl in own.items()}
 
     def passed(self, what: Stmt | Name) -> Sequence[tuple[Shape, Shape]]:
         """The shapes around a statement of a body: see `Recording.passed`."""

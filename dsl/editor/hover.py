@@ -79,10 +79,8 @@ def symbol_markdown(document: Document, symbol: Symbol, called: Symbol | None = 
     match symbol.kind:
         case "component":
             return reference.component_markdown(target)
-        case "field" if target is not None:
-            return reference.field_markdown(symbol.home, symbol.name)
         case "field":
-            return f"{fenced('input = image(CHANNELS, HEIGHT, WIDTH)')}\n\n{INPUTS['image'].doc}"
+            return reference.field_markdown(symbol.home, symbol.name)
         case "argument":
             component = called.target if called is not None else None
             if isinstance(component, Component):

@@ -14,6 +14,7 @@ from mfc.dsl.syntax import (
     BodyDecl,
     BranchStmt,
     CallExpr,
+    DataDecl,
     Expr,
     FieldStmt,
     ForStmt,
@@ -25,6 +26,7 @@ from mfc.dsl.syntax import (
     ValueDecl,
 )
 from mfc.dsl.values import ComponentValue, Instance
+from mfc.dsl.words import ATTRIBUTES
 
 _MAX_DEPTH = 16  # models that are named after models
 
@@ -33,8 +35,8 @@ def members(symbol: Symbol, catalog: Catalog, recording: Recording) -> Mapping[s
     """What can stand after a name and a dot."""
     match symbol.kind:
         case "data":
-            names = (*attributes.PARTS, "classes", "values", "vocab_size")
-            return {name: Symbol("attribute", name, "data") for name in names}
+            sizes = (size for size in ("classes", "values", "vocab_size") if has_size(symbol, size))
+            return {name: Symbol("attribute", name, "data") for name in (*attributes.PARTS, *sizes)}
         case "attribute" if symbol.home == "data" and symbol.name in attributes.PARTS:
             return {name: Symbol("attribute", name, "part") for name in ("texts", "class_counts")}
         case "train":
@@ -45,6 +47,23 @@ def members(symbol: Symbol, catalog: Catalog, recording: Recording) -> Mapping[s
         case "group" if isinstance(symbol.target, GroupStmt):
             return {s.name.text: local_symbol("tensor", s.name, symbol.home, s) for s in kept(symbol.target)}
     return {}
+
+
+def member_in_words(symbol: Symbol) -> str:
+    """What a member is, on one line; empty where there is nothing to say."""
+    if symbol.kind == "group":
+        return "group of the model"
+    of = "data block" if symbol.home == "data" else symbol.home
+    return ATTRIBUTES[of][symbol.name].summary if symbol.name in ATTRIBUTES.get(of, {}) else ""
+
+
+def has_size(symbol: Symbol, size: str) -> bool:
+    """Whether a data block's items tell a number of that name."""
+    decl = symbol.target.decl if isinstance(symbol.target, Declared) else None
+    if size == "classes" or not isinstance(decl, DataDecl):
+        return True
+    side, of = (decl.target, "value") if size == "values" else (decl.input, "text")
+    return side.name is None or side.name.text == of
 
 
 def groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> dict[str, Symbol]:

@@ -26,6 +26,17 @@ class _Files(DiskFiles):
         return self.texts[path] if path in self.texts else super().read(path)
 
 
+class NearbyFiles(DiskFiles):
+    """Files on disk, which can be listed as well."""
+
+    def list(self, folder: str) -> list[str]:
+        found = Path(folder)
+        return [f"{p.name}/" if p.is_dir() else p.name for p in found.iterdir()] if found.is_dir() else []
+
+
+NEARBY = NearbyFiles([Path("/")])
+
+
 def of_text(text: str, name: str = "main", **others: str) -> Document:
     """The document of a text, in a file of a name; `others` are files beside it: `parts="..."` is `parts.mfs`,
     `parts_py="..."` is `parts.py`."""

@@ -7,10 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from mfc.dsl.editor.completion import complete
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
 from tests.conftest import Golden
+from tests.dsl.editor.documents import SPECS, NearbyFiles
 from tests.dsl.editor.marked import cases, marked, shown
+
+
+class StandardFiles(NearbyFiles):
+    """The files that ship with the package, so that no case depends on another."""
+
+    def list(self, folder: str) -> list[str]:
+        return super().list(folder) if folder.startswith(self.standard) else []
+
+
+STANDARD = StandardFiles([SPECS])
 
 
 def run_hover(document: Document, offset: int) -> str:
@@ -18,14 +30,32 @@ def run_hover(document: Document, offset: int) -> str:
     return "nothing" if found is None else f"{found.span.text!r}\n{found.markdown.rstrip()}"
 
 
-AT_MARKS: dict[str, Callable[[Document, int], str]] = {"hover": run_hover}
+SHOWN = 14
+
+
+def run_completion(document: Document, offset: int) -> str:
+    found = complete(document, offset, STANDARD)
+    lines = []
+    for item in found[:SHOWN]:
+        text = "" if item.text == item.label else f"  {item.text!r}"
+        edits = "".join(f"  + {edit.text!r}" for edit in item.edits)
+        lines.append(
+            f"{item.rank.name.lower():9} {item.kind:11} {item.label}{text}{edits}  | {item.detail[:60]}"
+        )
+    more = [f"... {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    replaced = [f"for {found[0].span.text!r}"] if found and found[0].span.text else []
+    return "\n".join([*replaced, *lines, *more]) or "nothing"
+
+
+AT_MARKS: dict[str, Callable[[Document, int], str]] = {"hover": run_hover, "completion": run_completion}
 ALL = [(feature, path) for feature in AT_MARKS for path in cases(feature)]
 
 
 @pytest.mark.parametrize(("feature", "path"), ALL, ids=[f"{feature}/{path.stem}" for feature, path in ALL])
 def test_at_marks(feature: str, path: Path, golden: Golden) -> None:
-    document, offsets = marked(path)
-    answers = [f"── {shown(document, at)}\n{AT_MARKS[feature](document, at)}\n" for at in offsets]
+    answers = [
+        f"── {shown(document, at)}\n{AT_MARKS[feature](document, at)}\n" for document, at in marked(path)
+    ]
     golden(path.with_suffix(".out"), "\n".join(answers))
 
 

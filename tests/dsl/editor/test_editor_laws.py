@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfc.dsl.editor.completion import Completion, complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
-from tests.dsl.editor.documents import SPECS, of_file, of_file_with
+from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with
 
 ALL = sorted(SPECS.rglob("*.mfs"))
 TEXTS = {path: path.read_text() for path in ALL}
 
 
 def ask(document: Document, offset: int) -> None:
-    """Asks all that can be asked at a place: what is answered lies within the text."""
+    """Asks all that can be asked at a place: what is answered lies around it."""
     found = hover(document, offset)
     if found is not None:
         assert found.markdown.strip() and found.span.start <= offset <= found.span.end
+    for offered in complete(document, offset, NEARBY)[::17]:
+        assert offered.span.start <= offset <= offered.span.end
+        documentation(document, offered)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())
 def test_every_place_of_the_specs_has_an_answer(path: Path) -> None:
     document = of_file(path)
-    for offset in range(0, len(document.text) + 1, 7):  # 7 is no divisor of the indentation
+    for offset in range(0, len(document.text) + 1, 31):  # no divisor of the indentation
         ask(document, offset)
 
 
@@ -47,3 +53,56 @@ def test_every_place_of_broken_specs_has_an_answer(spec: tuple[Path, str], place
     document = of_file_with(*spec)
     for place in places:
         ask(document, round(place * len(document.text)))
+
+
+# ── what is offered can be written ──────────────────────────────────────────────────────────────────────
+
+WORDS = re.compile(r"[A-Za-z_]\w*")
+HOLES = re.compile(r"\$\{\d+:[^}]*\}|\$\d+")
+CHOICES = re.compile(r"\$\{\d+\|([^,|]*)[^}]*\}")
+
+
+def written(document: Document, offered: Completion) -> tuple[str, int, int]:
+    """The text with what was offered, its places filled with a 1, and where that begins and ends."""
+    text = (
+        HOLES.sub("1", CHOICES.sub(r"\1", offered.text.replace("$0", "")))
+        if offered.snippet
+        else offered.text
+    )
+    text = f"{text}1" if text.endswith("= ") else text
+    start = offered.span.start
+    whole = document.text[:start] + text + document.text[offered.span.end :]
+    for edit in offered.edits:
+        assert edit.span.end <= start
+        whole = whole[: edit.span.start] + edit.text + whole[edit.span.end :]
+        start += len(edit.text) - (edit.span.end - edit.span.start)
+    return whole, start, start + len(text)
+
+
+@given(st.sampled_from(ALL), st.floats(0, 1), st.lists(st.floats(0, 1), min_size=4, max_size=4))
+@settings(max_examples=80, deadline=None)
+def test_what_is_offered_is_known_where_it_is_written(path: Path, place: float, which: list[float]) -> None:
+    """In the place of any word of a spec, as it is while that is typed."""
+    words = [*WORDS.finditer(TEXTS[path])]
+    word = words[round(place * (len(words) - 1))]
+    document = of_file_with(path, TEXTS[path][: word.start()] + TEXTS[path][word.end() :])
+    by_rank: dict[int, list[Completion]] = {}
+    for offered in complete(document, word.start(), NEARBY):
+        if offered.kind not in ("declaration", "keyword"):
+            by_rank.setdefault(offered.rank, []).append(offered)
+    for share, among in zip(which, itertools.cycle(by_rank.values())):
+        offered = among[round(share * (len(among) - 1))]
+        text, start, end = written(document, offered)
+        checked = of_file_with(path, text).compiled.diagnostics
+        tensor = (
+            offered.symbol is not None and offered.symbol.home == "tensor"
+        )  # its shape tells which there are
+        mistakes = [
+            (d.code, d.message)
+            for d in checked
+            if d.code.startswith("E02")
+            and d.span.source.text == text
+            and d.span.start < end
+            and d.span.end > start
+        ]
+        assert tensor or not mistakes, (offered.label, text[start - 60 : end + 20])

@@ -1,0 +1,60 @@
+"""Changes of a text, and those that more than one feature makes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mfc.dsl.source import Source, Span
+
+_IMPORT = re.compile(r'^(import|use)[ \t]+r?"([^"\n]*)"(?:[ \t]*\(([^()#]*)\))?', re.MULTILINE)
+_FIRST = re.compile(r"^(?![ \t\r\ufeff]*(?:#|$))", re.MULTILINE)
+_COMMENTS_ABOVE = re.compile(r"(?:^#[^\n]*\n)+\Z", re.MULTILINE)
+_LANGUAGE = re.compile(r"language[ \t]+[0-9]+[^\n]*\n?")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A piece of a text, and what stands there instead."""
+
+    span: Span
+    text: str
+
+
+def inserted(source: Source, at: int, text: str) -> Edit:
+    """The edit that only adds something."""
+    return Edit(Span(source, at, at), text)
+
+
+class Imports:
+    """What a text imports, and how more is brought in."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._found = [*_IMPORT.finditer(source.text)]
+
+    def bringing(self, word: str, path: str, name: str) -> Edit:
+        """What brings in a name of a file: the name in an `import` (or `use`, as `word` says) of that file, or a new one
+        behind the last, or before the first declaration and its documentation."""
+        for match in self._found:
+            if (match[1], match[2]) == (word, path):
+                if match[3] is None:
+                    return inserted(self.source, match.end(), f" ({name})")
+                listed = match[3].rstrip().removesuffix(",")
+                return inserted(self.source, match.start(3) + len(listed), f", {name}" if listed else name)
+        line = f'{word} "{path}" ({name})'
+        if self._found:
+            return inserted(self.source, self._found[-1].end(), f"\n{line}")
+        return _at_top(self.source, line)
+
+
+def _at_top(source: Source, line: str) -> Edit:
+    """A line before the first declaration and the comment right above it; the version of the language stays first."""
+    text = source.text
+    first = _FIRST.search(text)
+    if first is None:
+        return inserted(source, len(text), f"{line}\n" if not text or text.endswith("\n") else f"\n{line}\n")
+    if version := _LANGUAGE.match(text, first.start()):
+        return inserted(source, version.end(), f"\n{line}\n")
+    comments = _COMMENTS_ABOVE.search(text, 0, first.start())
+    return inserted(source, comments.start() if comments else first.start(), f"{line}\n\n")

@@ -1,0 +1,89 @@
+"""Names of other files that a spec may bring in."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from mfc.dsl.catalog import read_components
+from mfc.dsl.component import Component
+from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.editor.document import Document
+from mfc.dsl.parse import parse
+from mfc.dsl.resolve import STANDARD_FOLDER, Declared, Module
+from mfc.dsl.source import Source
+from mfc.dsl.syntax import Import, Language
+
+MAX_FILES = 50
+"""Files of a folder that are looked into."""
+
+
+class Nearby(Protocol):
+    """The files that a spec may import, as they are."""
+
+    def list(self, folder: str) -> Iterable[str]:
+        """The names in a folder, which is an absolute posix path; those of folders end with `/`. Nothing where it can't
+        be read."""
+        ...
+
+    def read(self, path: str) -> str:
+        """The text at an absolute path. Raises OSError or ValueError."""
+        ...
+
+
+class NoFiles:
+    """Where nothing can be listed or read."""
+
+    def list(self, folder: str) -> Iterable[str]:
+        return ()
+
+    def read(self, path: str) -> str:
+        raise FileNotFoundError(path)
+
+
+class Importable(NamedTuple):
+    """A declaration of another file, and the path that an import names that file by."""
+
+    declared: Declared
+    path: str
+
+
+def importable(document: Document, nearby: Nearby) -> Iterator[Importable]:
+    """What the files that ship with the package declare, and those in the folder of the document."""
+    standard = posixpath.join(document.compiled.standard, STANDARD_FOLDER.rstrip("/"))
+    for folder, prefix in ((standard, STANDARD_FOLDER), (posixpath.dirname(document.path), "")):
+        for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".mfs")][:MAX_FILES]:
+            path = posixpath.join(folder, name)
+            if path != document.path:
+                yield from (Importable(d, prefix + name) for d in declarations(path, nearby))
+
+
+def declarations(path: str, nearby: Nearby) -> Sequence[Declared]:
+    """What a file declares; nothing where it can't be read."""
+    try:
+        return _declarations(path, nearby.read(path))
+    except (OSError, ValueError):
+        return ()
+
+
+@lru_cache(maxsize=256)
+def _declarations(path: str, text: str) -> Sequence[Declared]:
+    file = parse(Source(posixpath.basename(path), text), Diagnostics())
+    module = Module(path, file)
+    named = [d for d in file.declarations if not isinstance(d, Import | Language) and d.name is not None]
+    return [Declared(module, decl) for decl in named]
+
+
+def components(path: str, nearby: Nearby) -> Sequence[Component]:
+    """The components of a Python file; nothing where it can't be read."""
+    try:
+        return _components(path, nearby.read(path))
+    except (OSError, ValueError):
+        return ()
+
+
+@lru_cache(maxsize=64)
+def _components(path: str, text: str) -> Sequence[Component]:
+    return read_components(text, path, module=None)[0]

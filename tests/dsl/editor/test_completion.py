@@ -1,0 +1,127 @@
+"""What is offered where something is typed, beside the cases with marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mfc.dsl.editor.completion import Completion, complete, documentation
+from mfc.dsl.editor.document import Document
+from mfc.spec import DiskFiles
+from tests.dsl.editor.documents import of_text
+
+
+class Texts(DiskFiles):
+    """Files of some texts, in the folder of the document."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        super().__init__([Path("/spec")])
+        self.texts = {f"/spec/{name}": text for name, text in texts.items()}
+
+    def list(self, folder: str) -> list[str]:
+        return [path.rpartition("/")[2] for path in self.texts] if folder == "/spec" else []
+
+    def read(self, path: str) -> str:
+        return self.texts[path] if path in self.texts else super().read(path)
+
+
+def at_mark(text: str, files: Mapping[str, str] = {}, document: Document | None = None) -> list[Completion]:
+    before, after = text.split("▮")
+    document = document or of_text(before + after)
+    return complete(document, len(before), Texts(files), before + after)
+
+
+def labels(found: list[Completion]) -> list[str]:
+    return [item.label for item in found]
+
+
+FILES = {
+    "parts.mfs": "## Two layers\nblock pair(nf, ks = 3) { conv2d(nf, ks)  relu() }\nlet width = 3\n",
+    "main.mfs": "block itself() { relu() }\n",
+    "layers.py": 'import mfc\n@mfc.layer(shape="... -> ...")\nclass scale:\n    "Scales."\n',
+    "notes.txt": "",
+}
+
+
+def test_names_of_other_files_come_with_their_import() -> None:
+    text = "## About\n\n## A model\nmodel net { ▮ }\n"
+    (pair,) = [item for item in at_mark(text, FILES) if item.label == "pair"]
+    assert (pair.text, pair.snippet) == ("pair(${1:nf})", True)
+    (edit,) = pair.edits
+    before = text.replace("▮", "")
+    assert before[: edit.span.start] + edit.text + before[edit.span.end :] == (
+        '## About\n\nimport "parts.mfs" (pair)\n\n## A model\nmodel net {  }\n'
+    )
+    assert "Two layers" in documentation(of_text(before), pair)
+    assert "itself" not in labels(at_mark(text, FILES)), "a file does not import itself"
+
+
+def test_an_import_that_is_there_is_added_to() -> None:
+    for written, expected in (
+        ('import "parts.mfs" (width)', 'import "parts.mfs" (width, pair)'),
+        ('import "parts.mfs" (width,)', 'import "parts.mfs" (width, pair,)'),
+        ('import "parts.mfs" ()', 'import "parts.mfs" (pair)'),
+        ('import "parts.mfs"', 'import "parts.mfs" (pair)'),
+        ('use "layers.py" (scale)', 'use "layers.py" (scale)\nimport "parts.mfs" (pair)'),
+        ("language 1", 'language 1\n\nimport "parts.mfs" (pair)'),
+    ):
+        text = f"{written}\nmodel net {{ ▮ }}\n"
+        (pair,) = [item for item in at_mark(text, FILES) if item.label == "pair"]
+        (edit,) = pair.edits
+        before = text.replace("▮", "")
+        after = before[: edit.span.start] + edit.text + before[edit.span.end :]
+        assert after == f"{expected}\nmodel net {{  }}\n"
+
+
+def test_files_and_what_they_declare() -> None:
+    assert labels(at_mark('import "▮', FILES)) == ["parts.mfs", "std/"]
+    assert [item.text for item in at_mark('import "▮', FILES)] == ['parts.mfs"', "std/"]
+    assert [item.text for item in at_mark('use "la▮"', FILES)] == ["layers.py"]
+    assert labels(at_mark('import "parts.mfs" (▮)', FILES)) == ["pair", "width"]
+    assert labels(at_mark('import "parts.mfs" (▮, width)', FILES)) == ["pair"]
+    assert labels(at_mark('use "layers.py" (▮', FILES)) == ["scale"]
+    assert labels(at_mark('import "nowhere.mfs" (▮)', FILES)) == []
+
+
+def test_a_text_may_be_ahead_of_its_document() -> None:
+    old = of_text("let width = 3\n")
+    found = at_mark("let width = 3\n\n\nmodel net(deep) {\n    conv2d(▮", document=old)
+    assert labels(found)[:3] == ["deep", "width", "nf ="]
+
+
+def test_what_would_go_in_a_circle_is_not_offered() -> None:
+    text = "let a = ▮\nlet b = a\nlet c = 2\nblock again(n) { if n > 0 { again(n - 1) } }\n"
+    assert {"a", "b"} & set(labels(at_mark(text))) == set()
+    assert "c" in labels(at_mark(text))
+    assert "again" in labels(at_mark("block again(n) { if n > 0 { ▮ } }"))
+    assert "again" not in labels(at_mark("block again { ▮ }"))
+
+
+def test_choices_that_are_names_of_something_else_are_written_as_strings() -> None:
+    text = "let stop = 3\ndata pets: image -> category { on_error = ▮ }\n"
+    assert {item.label: item.text for item in at_mark(text) if item.kind == "choice"} == {
+        "skip": "skip",
+        "stop": '"stop"',
+    }
+
+
+def test_fields_stand_below_each_other() -> None:
+    text = "train fit {\n    data      = pets\n    ▮\n}\n"
+    assert next(item.text for item in at_mark(text) if item.label == "loss") == "loss      = $1"
+    text = "train fit {\n    data = pets\n    ▮\n}\n"
+    assert next(item.text for item in at_mark(text) if item.label == "loss") == "loss = $1"
+    assert next(item.text for item in at_mark(text) if item.label == "epochs") == "epochs = $1"
+
+
+def test_nothing_is_offered_in_comments_strings_and_numbers() -> None:
+    for text in (
+        "# a▮",
+        "## ▮",
+        'let a = "b▮"',
+        'let a = "b▮',
+        "let a = 3▮",
+        "let a = 'b▮",
+        "let ▮",
+        "block f(▮",
+    ):
+        assert at_mark(text) == [], text
