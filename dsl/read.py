@@ -17,7 +17,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from mfc.dsl import types
+from mfc.dsl import events, types
 from mfc.dsl.annotations import (
     KINDS,
     UNDERSTOOD,
@@ -208,6 +208,14 @@ class _Reader:
                     message = f"the annotation of `{parameter.name}` names `{other}`, which is no parameter"
                     self.report("E0702", mark, message, f"its parameters are {', '.join(sorted(names))}")
 
+    def check_events(self, node: ast.ClassDef) -> None:
+        """Reports methods of a callback that are called like an event's and are none."""
+        for item, name in events.strays(self.lineage(node)):
+            line, column = self.place_of_name(item)
+            message = f"`{name}` of the callback `{node.name}` would never be called: there is no such event"
+            place = ReadProblem("E0707", line, column, column + len(name), message, events.meant(name))
+            self.problems.append(place)
+
     # ── the signature ───────────────────────────────────────────────────────────────────────────────────
 
     def component(self, node: Definition, mark: ast.expr, decorator: Decorator) -> Component:
@@ -233,6 +241,8 @@ class _Reader:
         lineage = list(self.lineage(node)) if isinstance(node, ast.ClassDef) and facts.get("random") else []
         if (same := drawing_in_evaluation(lineage, decorator.kind)) is not None:
             self.report("W0707", same, f"`{node.name}` {DRAWS_IN_EVALUATION}", RETURN_INSTEAD)
+        if decorator.kind == "callback" and isinstance(node, ast.ClassDef):
+            self.check_events(node)
         self.check_rules(mark, decorator, facts, parameters)
         return Component(
             decorator.kind, node.name, target, doc, tuple(parameters), self.path, line, column, facts,
@@ -361,8 +371,9 @@ class _Reader:
         """The value of a literal, or of a name that the file gives to one; `...` where it is neither."""
         return self.literals.get(node.id, ...) if isinstance(node, ast.Name) else literal(node)
 
-    def place_of_name(self, node: Definition) -> tuple[int, int]:
-        """Line and column of a definition's name; its decorators stand on lines before."""
+    def place_of_name(self, node: ast.stmt) -> tuple[int, int]:
+        """Line and column of the name that a definition or an assignment begins with; decorators stand on lines
+        before."""
         start = self.column(node.lineno, node.col_offset)
         word = _KEYWORD.match(self.lines[node.lineno - 1], start)
         return node.lineno, word.end() if word else start

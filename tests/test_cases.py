@@ -42,7 +42,7 @@ def _shown(diagnostics: Iterable[Diagnostic], name: str) -> str:
 
 
 RUNNERS: dict[str, Callable[[Path], str]] = {"parse": run_parse, "check": run_check}
-FLOOR = {"parse": 59, "check": 84}  # a discovery that finds fewer has lost some
+FLOOR = {"parse": 59, "check": 85}  # a discovery that finds fewer has lost some
 
 
 def cases(stage: str) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from itertools import combinations_with_replacement
 import pytest
 import torch
 
+from mfc.dsl import events as read_events
 from mfc.dsl.catalog import builtin_catalog
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError
@@ -31,6 +32,7 @@ from tests.runtime.training.standins import Factory, learner
 def test_callback_methods_are_exactly_the_events():
     methods = {name for name in vars(Callback) if not name.startswith("_")}
     assert methods - {"order", "in_trials", "learner", "state_dict", "load_state_dict"} == set(EVENTS)
+    assert read_events.EVENTS == EVENTS
 
 
 def test_the_diagram_draws_every_part_and_every_cancel():
