@@ -1,0 +1,202 @@
+--- The language server of mfc for specs, and commands that run them. `:help mfc` has the manual.
+
+local M = {}
+
+M.options = {
+  --- The server, and the program before the word "lsp" for what runs specs.
+  cmd = { "mfc", "lsp" },
+  --- What the server can be told: `{ settings = { epochs = 3 }, allowOutside = "../shared" }`.
+  settings = {},
+  --- Files and folders that stand in the folder which the server is started in.
+  root_markers = { ".git" },
+  --- Called with the client and the buffer that it is attached to.
+  on_attach = nil,
+  --- What the client can do; plugins for completion say it.
+  capabilities = nil,
+  --- Whether `run` and `plan` stand above what can be run.
+  code_lens = true,
+  --- Whether shapes and names of arguments stand in the text, with a Neovim that can show them.
+  inlay_hints = true,
+}
+
+local function warn(message)
+  vim.notify("mfc: " .. message, vim.log.levels.WARN)
+end
+
+--- The folder around a file that has one of the marks, else its own.
+local function root_of(file)
+  local folder = vim.fn.fnamemodify(file, ":p:h")
+  local here = folder
+  while true do
+    for _, mark in ipairs(M.options.root_markers) do
+      if vim.loop.fs_stat(here .. "/" .. mark) then
+        return here
+      end
+    end
+    local above = vim.fn.fnamemodify(here, ":h")
+    if above == here then
+      return folder
+    end
+    here = above
+  end
+end
+
+-- ── the server ──────────────────────────────────────────────────────────────────────────────────────────
+
+local function show_lenses(bufnr)
+  local group = vim.api.nvim_create_augroup("mfc_lenses_" .. bufnr, {})
+  vim.api.nvim_create_autocmd({ "BufEnter", "InsertLeave", "BufWritePost" }, {
+    group = group,
+    buffer = bufnr,
+    callback = function()
+      vim.lsp.codelens.refresh()
+    end,
+  })
+  vim.api.nvim_buf_call(bufnr, function()
+    vim.lsp.codelens.refresh()
+  end)
+end
+
+local function on_attach(client, bufnr)
+  local functions = { omnifunc = "v:lua.vim.lsp.omnifunc", tagfunc = "v:lua.vim.lsp.tagfunc" }
+  functions.formatexpr = "v:lua.vim.lsp.formatexpr()"
+  for option, value in pairs(functions) do -- later Neovims do it themselves
+    if vim.bo[bufnr][option] == "" then
+      vim.bo[bufnr][option] = value
+    end
+  end
+  local can = client.server_capabilities
+  if M.options.code_lens and can.codeLensProvider then
+    show_lenses(bufnr)
+  end
+  if M.options.inlay_hints and can.inlayHintProvider and type(vim.lsp.inlay_hint) == "table" then
+    vim.lsp.inlay_hint.enable(true, { bufnr = bufnr })
+  end
+  if M.options.on_attach then
+    M.options.on_attach(client, bufnr)
+  end
+end
+
+local clients = {}
+
+--- Attaches a buffer to the server of its folder, which is started with the first one.
+local function attach(bufnr)
+  local file = vim.api.nvim_buf_get_name(bufnr)
+  local program = M.options.cmd[1]
+  if vim.fn.executable(program) == 0 then
+    warn(("there is no program `%s`: run `pip install mfc`, or say `cmd` in setup"):format(program))
+    return
+  end
+  local root = root_of(file)
+  local config = {
+    name = "mfc",
+    cmd = M.options.cmd,
+    root_dir = root,
+    capabilities = M.options.capabilities,
+    init_options = M.options.settings,
+    settings = { mfc = M.options.settings },
+    on_attach = on_attach,
+  }
+  if vim.lsp.start then
+    vim.lsp.start(config, { bufnr = bufnr })
+    return
+  end
+  config.on_exit = function()
+    clients[root] = nil
+  end
+  clients[root] = clients[root] or vim.lsp.start_client(config)
+  if clients[root] then
+    vim.lsp.buf_attach_client(bufnr, clients[root])
+  end
+end
+
+-- ── running ─────────────────────────────────────────────────────────────────────────────────────────────
+
+--- `mfc run FILE --target NAME` in a terminal below, from the folder of the server; `verb` may also be "plan".
+function M.execute(verb, file, target)
+  local bufnr = vim.fn.bufnr(file)
+  if bufnr ~= -1 and vim.bo[bufnr].modified then
+    vim.api.nvim_buf_call(bufnr, function()
+      vim.cmd("update")
+    end)
+  end
+  local words = {}
+  for _, word in ipairs(M.options.cmd) do
+    if word == "lsp" then
+      break
+    end
+    table.insert(words, word)
+  end
+  vim.list_extend(words, { verb, file })
+  if target then
+    vim.list_extend(words, { "--target", target })
+  end
+  vim.cmd("botright new")
+  local where = { cwd = root_of(file) }
+  if vim.fn.has("nvim-0.11") == 1 then
+    where.term = true
+    vim.fn.jobstart(words, where)
+  else
+    vim.fn.termopen(words, where)
+  end
+end
+
+--- What a code lens asks for: its arguments are the address of a spec and the name of a declaration in it.
+local function of_lens(verb)
+  return function(command)
+    local uri, target = unpack(command.arguments or {})
+    M.execute(verb, uri and vim.uri_to_fname(uri) or vim.api.nvim_buf_get_name(0), target)
+  end
+end
+
+--- The names that lenses of a buffer run.
+local function targets(bufnr, start)
+  local names = {}
+  for _, lens in ipairs(vim.lsp.codelens.get(bufnr)) do
+    local name = lens.command and (lens.command.arguments or {})[2]
+    if name and vim.startswith(name, start) and not vim.tbl_contains(names, name) then
+      table.insert(names, name)
+    end
+  end
+  return names
+end
+
+local function add_command(bufnr, name, verb)
+  vim.api.nvim_buf_create_user_command(bufnr, name, function(given)
+    M.execute(verb, vim.api.nvim_buf_get_name(bufnr), given.args ~= "" and given.args or nil)
+  end, {
+    nargs = "?",
+    desc = "mfc " .. verb .. " of this spec, or of one declaration in it",
+    complete = function(start)
+      return targets(bufnr, start)
+    end,
+  })
+end
+
+-- ── set-up ──────────────────────────────────────────────────────────────────────────────────────────────
+
+--- Starts the server with the first spec that is opened, and gives buffers of specs their commands.
+function M.setup(options)
+  M.options = vim.tbl_extend("force", M.options, options or {})
+  vim.lsp.commands["mfc.run"] = of_lens("run")
+  vim.lsp.commands["mfc.plan"] = of_lens("plan")
+  local function begin(bufnr)
+    add_command(bufnr, "MfcRun", "run")
+    add_command(bufnr, "MfcPlan", "plan")
+    attach(bufnr)
+  end
+  vim.api.nvim_create_autocmd("FileType", {
+    group = vim.api.nvim_create_augroup("mfc", {}),
+    pattern = "mfs",
+    callback = function(event)
+      begin(event.buf)
+    end,
+  })
+  for _, bufnr in ipairs(vim.api.nvim_list_bufs()) do
+    if vim.api.nvim_buf_is_loaded(bufnr) and vim.bo[bufnr].filetype == "mfs" then
+      begin(bufnr)
+    end
+  end
+end
+
+return M
