@@ -21,7 +21,8 @@ from mfc.dsl.check_data import ARGUMENTS, OF_MODEL
 from mfc.dsl.compiler import Compiled
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.editor.members import kept, members
+from mfc.dsl.editor.layer_paths import named_in
+from mfc.dsl.editor.members import kept, members, models_of
 from mfc.dsl.editor.symbols import Symbol, component_symbol, declared_symbol, local_symbol
 from mfc.dsl.elaborate import LAYER, STATEMENTS
 from mfc.dsl.functions import FUNCTIONS
@@ -89,11 +90,13 @@ class Called:
 
 @dataclass(frozen=True)
 class Region:
-    """Where local names can be used: from `start` to `end` of the text."""
+    """Where local names can be used: from `start` to `end` of the text. Names that are given in one scope have the same
+    number as `scope`."""
 
     start: int
     end: int
     symbols: Mapping[str, Symbol]
+    scope: int
 
 
 class Bindings:
@@ -171,6 +174,8 @@ class _Walk:
         self.calls: dict[CallExpr | DataType, Called] = {}
         self.owners: dict[Attribute, Symbol] = {}
         self.regions: list[Region] = []
+        self.train: Declared | None = None
+        self.scopes: dict[_Scope, int] = {}
         self.aliases: dict[Symbol, Symbol | None] = {}
         self.by_decl = {id(declared.decl): declared for declared in module.declarations()}
 
@@ -188,7 +193,10 @@ class _Walk:
 
     def bring(self, symbol: Symbol, name: Name, scope: _Scope, start: int, end: int) -> None:
         scope.names.setdefault(name.text, symbol)
-        self.regions.append(Region(start, end, {name.text: symbol}))
+        self.regions.append(Region(start, end, {name.text: symbol}, self.number(scope)))
+
+    def number(self, scope: _Scope) -> int:
+        return self.scopes.setdefault(scope, len(self.scopes))
 
     # ── declarations ────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +209,7 @@ class _Walk:
         if decl.name is not None:
             declared = self.by_decl.get(id(decl)) or Declared(self.module, decl)
             self.note(decl.name.span, declared_symbol(declared), defines=True)
+            self.train = declared if isinstance(decl, BodyDecl) and decl.kind == "train" else None
         scope, end = _Scope(), decl.span.end
         match decl:
             case Param():
@@ -371,7 +380,8 @@ class _Walk:
                 inner = _Scope(scope)
                 for name in expr.names:  # the body stands before the names
                     self.define("variable", name, inner, expr.body.span.start, expr.body.span.end, expr)
-                self.regions.append(Region(expr.iterable.span.end, expr.span.end, dict(inner.names)))
+                start, end, names = expr.iterable.span.end, expr.span.end, dict(inner.names)
+                self.regions.append(Region(start, end, names, self.number(inner)))
                 if expr.condition is not None:
                     self.expr(expr.condition, inner, BOOL)
                 self.expr(expr.body, inner, wanted.item(want) or ANY)
@@ -450,6 +460,22 @@ class _Walk:
                 slot = STATEMENT_SIGNATURES["concat"].slots[0]
             others = signature.others if signature is not None and argument.name is not None else None
             self.expr(argument.value, scope, slot.type if slot else others or ANY)
+            if slot is not None and self.train is not None and _names_layers(symbol, slot):
+                self.layer_paths(argument.value, self.train)
+
+    def layer_paths(self, value: Expr, train: Declared) -> None:
+        """The names in strings that stand for layers of a train's model."""
+        models = models_of(train, self.catalog, self.recording)
+        model = next((model for model in models if isinstance(model, Declared)), None)
+        for literal in value.items if isinstance(value, ListExpr) else (value,):
+            if (
+                model is not None
+                and isinstance(literal, Literal)
+                and literal.span.text == f'"{literal.value}"'
+            ):
+                for at, symbol in named_in(str(literal.value), model):
+                    start = literal.span.start + 1 + at
+                    self.note(Span(literal.span.source, start, start + len(symbol.name)), symbol)
 
     def argument(
         self, name: str, symbol: Symbol | None, signature: Signature | None, slot: Slot | None
@@ -510,6 +536,19 @@ STATEMENT_SIGNATURES: Mapping[str, Signature] = {
     for name in STATEMENTS
 }
 """What joins, `from` and `apply` take; `concat` takes several."""
+
+
+def _names_layers(symbol: Symbol | None, slot: Slot) -> bool:
+    """Whether an argument names layers of the model in strings."""
+    target = symbol.target if symbol is not None else None
+    if not isinstance(target, Component):
+        return False
+    return (
+        slot.name == "layers" if target.facts.get("hooks") else (slot.name, target.target) == ("group", ONLY)
+    )
+
+
+ONLY = "mfc.runtime.initializers:only"
 
 _SAME = ("+", "-", "*", "/", "//", "%", "**")
 

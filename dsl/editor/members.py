@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from mfc.dsl import attributes
 from mfc.dsl.catalog import Catalog
@@ -22,11 +23,14 @@ from mfc.dsl.syntax import (
     IfStmt,
     LetStmt,
     Name,
+    Phase,
     Stmt,
     ValueDecl,
 )
 from mfc.dsl.values import ComponentValue, Instance
 from mfc.dsl.words import ATTRIBUTES
+
+Part: TypeAlias = Phase | GroupStmt | BranchStmt
 
 _MAX_DEPTH = 16  # models that are named after models
 
@@ -41,7 +45,7 @@ def members(symbol: Symbol, catalog: Catalog, recording: Recording) -> Mapping[s
             return {name: Symbol("attribute", name, "part") for name in ("texts", "class_counts")}
         case "train":
             groups = groups_of(symbol.target, catalog, recording)
-            return groups | {"history": Symbol("attribute", "history", "train")}
+            return {**groups, "history": Symbol("attribute", "history", "train")}
         case "tensor":
             return {name: Symbol("attribute", name, "tensor") for name in attributes.OF_CURRENT}
         case "group" if isinstance(symbol.target, GroupStmt):
@@ -66,45 +70,45 @@ def has_size(symbol: Symbol, size: str) -> bool:
     return side.name is None or side.name.text == of
 
 
-def groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> dict[str, Symbol]:
+def groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> Mapping[str, Symbol]:
     """The outermost groups of a model, or of the model that a train has, by name. Where that depends on what only a
     call tells, they are those of the first model that was found there."""
-    return next((groups for groups in _groups_of(declared, catalog, recording, 0) if groups), {})
+    return next((groups for groups in all_groups_of(declared, catalog, recording) if groups), {})
 
 
-def all_groups_of(declared: Declared, catalog: Catalog, recording: Recording) -> list[dict[str, Symbol]]:
+def all_groups_of(
+    declared: Declared, catalog: Catalog, recording: Recording
+) -> Iterator[Mapping[str, Symbol]]:
     """The groups of all models that `groups_of` may mean."""
-    return list(_groups_of(declared, catalog, recording, 0))
+    for model in models_of(declared, catalog, recording):
+        if isinstance(model, Declared):
+            yield groups_in(model.decl.body, model.module.path) if isinstance(model.decl, BodyDecl) else {}
+        else:
+            home = component_symbol(model).home
+            yield {name: Symbol("group", name, home, -1, model) for name in model.facts.get("groups", ())}
 
 
-def _groups_of(
-    declared: Declared, catalog: Catalog, recording: Recording, depth: int
-) -> Iterator[dict[str, Symbol]]:
+def models_of(
+    declared: Declared, catalog: Catalog, recording: Recording, depth: int = 0
+) -> Iterator[Declared | Component]:
+    """The models with layers of their own that a train may have, or that a declaration of a model may stand for."""
     decl = declared.decl
-    if depth > _MAX_DEPTH:
-        return
     match decl:
+        case BodyDecl(kind="model" | "block"):
+            yield declared
+            return
         case BodyDecl(kind="train"):
             written = [s.value for s in decl.body if isinstance(s, FieldStmt) and s.name.text == "model"]
         case ValueDecl(kind="model") | LetStmt():
             written = [decl.value]
-        case BodyDecl(kind="model"):
-            found: dict[str, Symbol] = {}
-            for group in groups_in(decl.body):
-                found.setdefault(
-                    group.name.text, local_symbol("group", group.name, declared.module.path, group)
-                )
-            yield found
-            return
         case _:
             return
-    for value in written[:1]:
+    for value in written[:1] if depth < _MAX_DEPTH else ():
         for model in _models(value, declared, catalog, recording):
             if isinstance(model, Declared):
-                yield from _groups_of(model, catalog, recording, depth + 1)
+                yield from models_of(model, catalog, recording, depth + 1)
             else:
-                home = component_symbol(model).home
-                yield {g: Symbol("group", g, home, -1, model) for g in model.facts.get("groups", ())}
+                yield model
 
 
 def _models(
@@ -138,16 +142,26 @@ def _own_names(declared: Declared) -> set[str]:
     return {p.name.text for p in parameters} | {s.name.text for s in body if isinstance(s, LetStmt)}
 
 
-def groups_in(statements: Sequence[Stmt]) -> Iterator[GroupStmt]:
-    """The groups that statements make, without those within others."""
+def groups_in(statements: Sequence[Stmt], path: str) -> dict[str, Symbol]:
+    """The groups that statements of the file at a path make, without those within others, by name. One that is made on
+    both sides of an `if` is one group."""
+    found: dict[str, Symbol] = {}
+    for part in parts_in(statements):
+        if isinstance(part, GroupStmt):
+            found.setdefault(part.name.text, local_symbol("group", part.name, path, part))
+    return found
+
+
+def parts_in(statements: Sequence[Stmt]) -> Iterator[Part]:
+    """The phases, groups, branches and modules that statements make, without those within others."""
     for statement in statements:
         match statement:
-            case GroupStmt():
+            case Phase() | GroupStmt() | BranchStmt():
                 yield statement
             case IfStmt(_, yes, no):
-                yield from groups_in((*yes, *no))
+                yield from parts_in((*yes, *no))
             case ForStmt():
-                yield from groups_in(statement.body)
+                yield from parts_in(statement.body)
 
 
 def kept(group: GroupStmt) -> Iterator[LetStmt | BranchStmt]:

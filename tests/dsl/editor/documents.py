@@ -18,9 +18,9 @@ SPECS = Path(__file__).parents[3] / "specs"
 class _Files(DiskFiles):
     """Some files that lie on no disk, beside those that do."""
 
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        super().__init__([Path("/spec")])
-        self.texts = {f"/spec/{name}": text for name, text in texts.items()}
+    def __init__(self, folder: Path, texts: Mapping[str, str]) -> None:
+        super().__init__([folder])
+        self.texts = texts
 
     def read(self, path: str) -> str:
         return self.texts[path] if path in self.texts else super().read(path)
@@ -40,8 +40,8 @@ NEARBY = NearbyFiles([Path("/")])
 def of_text(text: str, name: str = "main", **others: str) -> Document:
     """The document of a text, in a file of a name; `others` are files beside it: `parts="..."` is `parts.mfs`,
     `parts_py="..."` is `parts.py`."""
-    files = _Files({_file_name(key): other for key, other in others.items()})
-    return _document(Source(f"{name}.mfs", text), f"/spec/{name}.mfs", files)
+    texts = {f"/spec/{_file_name(key)}": other for key, other in others.items()}
+    return _document(Source(f"{name}.mfs", text), f"/spec/{name}.mfs", _Files(Path("/spec"), texts))
 
 
 def _file_name(name: str) -> str:
@@ -61,6 +61,20 @@ def _document(source: Source, path: str, files: DiskFiles, at: int | None = None
     recording = Recording()
     compiled = compile(source, path, files, builtin_catalog(), opening=True, recording=recording, at=at)
     return Document(compiled, compiled.program.entry, recording)
+
+
+def rewritten(document: Document, texts: Mapping[str, str]) -> Document:
+    """A document again, when some files have other texts: absolute paths and what stands there."""
+    path, program = document.path, document.compiled.program
+    known = {p: module.file.source.text for p, module in program.modules.items()} | program.user_files
+    files = _Files(Path(path).parent, {**known, **texts})
+    return _document(Source(document.source.name, files.read(path)), path, files)
+
+
+def program(document: Document) -> list[Document]:
+    """All documents of the program that a document is the entry of, that first."""
+    modules = document.compiled.program.modules.values()
+    return [Document(document.compiled, module, document.recording) for module in modules]
 
 
 def imported(document: Document, name: str) -> Document:
