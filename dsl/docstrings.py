@@ -11,7 +11,8 @@ _ITEM = re.compile(r"^    (\w+(?:, \w+)*): *(.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 class Doc(NamedTuple):
-    """A docstring, taken apart. `prose` is all between its first paragraph and its lists; lines are joined in none of them."""
+    """A docstring, taken apart. `prose` is what stands between its first paragraph and its lists, in lines as it is
+    written; all else is on one line each."""
 
     summary: str
     prose: str
