@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mfc.dsl import types
-from mfc.dsl.types import Choice, Kind, ListOf, Number, Range, Type, union
+from mfc.dsl.ranges import Range
+from mfc.dsl.types import Choice, Kind, ListOf, Number, Type, union
 
 KINDS = (
     "source", "splitter", "labeler", "processor", "item_transform", "batch_transform", "tokenizer", "layer",

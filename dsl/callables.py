@@ -13,6 +13,7 @@ from mfc.dsl.diagnostics import Fix
 from mfc.dsl.functions import FUNCTIONS, FunctionError, call_function
 from mfc.dsl.names import Names, is_optimizer
 from mfc.dsl.params import type_of
+from mfc.dsl.ranges import Range
 from mfc.dsl.resolve import Declared, Unavailable, Used
 from mfc.dsl.scope import LimitReached, Scope, make_list
 from mfc.dsl.source import Span
@@ -28,20 +29,9 @@ from mfc.dsl.syntax import (
     Parameter,
     ValueDecl,
 )
-from mfc.dsl.types import (
-    ANY,
-    Kind,
-    ListOf,
-    Number,
-    Range,
-    Type,
-    Unknown,
-    describe,
-    kind_name,
-    union,
-    with_article,
-)
+from mfc.dsl.types import ANY, Kind, ListOf, Number, Type, Unknown, describe, union
 from mfc.dsl.values import ComponentValue, Instance
+from mfc.dsl.wording import kind_name, with_article
 
 TTA = Signature(
     "tta",

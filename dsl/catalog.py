@@ -25,7 +25,8 @@ __all__ = [
 ]  # fmt: skip
 
 READERS = (
-    "annotations.py", "augmented.py", "component.py", "events.py", "read.py", "read_rules.py", "rules.py", "types.py",
+    "annotations.py", "augmented.py", "component.py", "events.py", "ranges.py", "read.py", "read_rules.py", "rules.py", "types.py",
+    "wording.py",
 )  # fmt: skip
 """The files of this folder that decide what is read from a source text."""
 

@@ -22,8 +22,9 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import BodyDecl, CallExpr, DataDecl, DataType, FieldStmt, Name
 from mfc.dsl.typed import DataInfo, Fields
-from mfc.dsl.types import BOOL, Unknown, with_article
+from mfc.dsl.types import BOOL, Unknown
 from mfc.dsl.values import ComponentValue, Instance, Shape, reads_column
+from mfc.dsl.wording import with_article
 
 BATCH, TOKENS = Dim.symbol("batch"), Dim.symbol("tokens")
 

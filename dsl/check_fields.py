@@ -13,7 +13,8 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Name, Phase, Stmt
 from mfc.dsl.typed import Fields
-from mfc.dsl.types import ANY, Unknown, with_article
+from mfc.dsl.types import ANY, Unknown
+from mfc.dsl.wording import with_article
 
 
 def check_fields(

@@ -8,8 +8,8 @@ from typing import Any
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo, Fields
-from mfc.dsl.types import with_article
 from mfc.dsl.values import ComponentValue
+from mfc.dsl.wording import with_article
 
 
 def check_mixing(

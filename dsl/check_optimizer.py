@@ -7,9 +7,10 @@ from typing import Any
 
 from mfc.dsl.component import Component
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.types import Unknown, text
+from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue
 from mfc.dsl.want import numeric
+from mfc.dsl.wording import text
 
 PARTS = ("stat", "stepper")
 

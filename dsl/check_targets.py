@@ -14,8 +14,8 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import DataDecl
 from mfc.dsl.typed import DataInfo, Fields
-from mfc.dsl.types import with_article
 from mfc.dsl.values import ComponentValue, Shape
+from mfc.dsl.wording import with_article
 
 ONE_EACH = ("category", "multi_category")
 """Targets that are one answer for a whole item, so that predictions are `b classes`."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from mfc.dsl import types
-from mfc.dsl.types import Choice, Kind, ListOf, Number, Range, Type, Union, literal
+from mfc.dsl.ranges import Range
+from mfc.dsl.types import Choice, Kind, ListOf, Number, Type, Union
+from mfc.dsl.wording import literal
 
 
 class _Required:

@@ -19,7 +19,8 @@ from mfc.dsl.fields import BY_KIND
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.shipped import STANDARD, declared, declared_markdown, shipped, spec_markdown, uses
 from mfc.dsl.suggest import near
-from mfc.dsl.types import Kind, kind_name, with_article
+from mfc.dsl.types import Kind
+from mfc.dsl.wording import kind_name, with_article
 from mfc.dsl.words import Word, first_sentence
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mfc.dsl.component import Component
-from mfc.dsl.types import either
+from mfc.dsl.wording import either
 
 
 def facts_in_words(component: Component) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mfc.dsl.types import BOOL, INT, STRING, Choice, Kind, ListOf, Number, Range, Type, union
+from mfc.dsl.ranges import Range
+from mfc.dsl.types import BOOL, INT, STRING, Choice, Kind, ListOf, Number, Type, union
 
 COUNT = Number(integer=True, range=Range(lo=1))
 

@@ -32,19 +32,9 @@ from mfc.dsl.syntax import (
     Param,
     ValueDecl,
 )
-from mfc.dsl.types import (
-    ANY,
-    INT,
-    Awaited,
-    Kind,
-    Type,
-    Unknown,
-    describe,
-    kind_name,
-    list_of,
-    with_article,
-)
+from mfc.dsl.types import ANY, INT, Awaited, Kind, Type, Unknown, describe, list_of
 from mfc.dsl.values import History, Instance, Part, Uncalled, Weights
+from mfc.dsl.wording import kind_name, with_article
 
 
 class Names(ABC):

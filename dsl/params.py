@@ -6,26 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.ranges import Range
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Source, Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Domain, Literal, Param, TypeExpr
-from mfc.dsl.types import (
-    ANY,
-    BOOL,
-    FLOAT,
-    INT,
-    PATH,
-    STRING,
-    Choice,
-    ListOf,
-    Number,
-    Range,
-    Type,
-    Unknown,
-    describe,
-)
+from mfc.dsl.types import ANY, BOOL, FLOAT, INT, PATH, STRING, Choice, ListOf, Number, Type, Unknown, describe
 
 if TYPE_CHECKING:
     from mfc.dsl.names import Names

@@ -17,7 +17,8 @@ from mfc.dsl.explain import explain
 from mfc.dsl.facts_in_words import facts_in_words
 from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.functions import FUNCTIONS
-from mfc.dsl.types import Kind, kind_name, literal, type_of, with_article
+from mfc.dsl.types import Kind, type_of
+from mfc.dsl.wording import kind_name, literal, with_article
 from mfc.dsl.words import (
     ATTRIBUTES,
     DECLARATIONS,

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.ir import Fact
+from mfc.dsl.ranges import ANYWHERE, Range, in_words
+from mfc.dsl.wording import either, kind_name, number, quoted, text, with_article
 
 STANDS_FOR = {
     "model": ("architecture", "train"),  # the name of a train means the model that it trained
@@ -39,53 +41,6 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return f"expected {self.expected}, found {self.found}"
-
-
-@dataclass(frozen=True)
-class Range:
-    """Bounds of a number: `lo` and `hi` belong to it, `above` and `below` do not; None leaves an end open."""
-
-    lo: float | None = None
-    hi: float | None = None
-    above: float | None = None
-    below: float | None = None
-
-    def __contains__(self, x: float) -> bool:
-        return (
-            (self.lo is None or x >= self.lo)
-            and (self.hi is None or x <= self.hi)
-            and (self.above is None or x > self.above)
-            and (self.below is None or x < self.below)
-        )
-
-    def __bool__(self) -> bool:
-        return (self.lo, self.hi, self.above, self.below) != (None, None, None, None)
-
-    def __str__(self) -> str:
-        if self.lo is not None and self.hi is not None:
-            return f"in {_number(self.lo)}..{_number(self.hi)}"
-        bounds = (("at least", self.lo), ("above", self.above), ("at most", self.hi), ("below", self.below))
-        return " and ".join(f"{word} {_number(bound)}" for word, bound in bounds if bound is not None)
-
-    def meets(self, other: Range) -> bool:
-        """Whether a number may lie in both."""
-        low, closed_low = max(self._low(), other._low(), key=lambda end: (end[0], not end[1]))
-        high, closed_high = min(self._high(), other._high(), key=lambda end: (end[0], end[1]))
-        return low < high or (low == high and closed_low and closed_high)
-
-    def _low(self) -> tuple[float, bool]:
-        """The lower end, and whether it belongs to the range."""
-        if self.above is not None and (self.lo is None or self.above >= self.lo):
-            return self.above, False
-        return (float("-inf"), False) if self.lo is None else (self.lo, True)
-
-    def _high(self) -> tuple[float, bool]:
-        if self.below is not None and (self.hi is None or self.below <= self.hi):
-            return self.below, False
-        return (float("inf"), False) if self.hi is None else (self.hi, True)
-
-
-ANYWHERE = Range()
 
 
 class Type:
@@ -247,8 +202,8 @@ class ListOf(Type):
         self.item, self.length, self.total = item, length, total
 
     def __str__(self) -> str:
-        length = f", {count} of them" if (count := _count(self.length)) else ""
-        total = "" if self.total is None else f", adding up to {_number(self.total)}"
+        length = f", {found} of them" if (found := in_words(self.length)) else ""
+        total = "" if self.total is None else f", adding up to {number(self.total)}"
         return f"list({self.item}{length}{total})"
 
     def words(self) -> str:
@@ -258,9 +213,9 @@ class ListOf(Type):
         return f"lists{self._of_what()}"
 
     def _of_what(self) -> str:
-        count, total = _count(self.length), ""
+        count, total = in_words(self.length), ""
         if self.total is not None:
-            total = f" that add up to {_number(self.total)}"
+            total = f" that add up to {number(self.total)}"
         elif isinstance(self.item, AnyType) and not count:
             return ""
         return f" of {count} {self.item.plural()}{total}" if count else f" of {self.item.plural()}{total}"
@@ -483,68 +438,6 @@ def describe(value: Any) -> str:
     if kind is None:
         return f"`{name}`" if name else "a value"
     return f"the {kind_name(kind)} `{name}`" if name else with_article(kind_name(kind))
-
-
-def text(value: Any) -> str:
-    """A plain value as the language writes it, a string without its quotes."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "none"
-    if isinstance(value, int | float):
-        return _number(value)
-    return str(value)
-
-
-def quoted(value: str) -> str:
-    """A string as the language writes it, cut where it is long."""
-    shown = value if len(value) <= 40 else value[:37] + "..."
-    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def literal(value: Any) -> str:
-    """A plain value as the language writes it."""
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(literal(item) for item in value)}]"
-    return text(value)
-
-
-def kind_name(kind: str) -> str:
-    """A kind as users read it: `batch transform`."""
-    return "data block" if kind == "data" else kind.replace("_", " ")
-
-
-def with_article(noun: str) -> str:
-    """`a loss`, `an optimizer`"""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def either(words: list[str]) -> str:
-    """`a`, `a or b`, `a, b or c`"""
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _number(x: float) -> str:
-    """The shorter of the plain and the scientific form: `0.1`, `3e-3`, `30000`."""
-    if isinstance(x, int) or x in (float("inf"), float("-inf")) or x != x:
-        return str(x)
-    if x.is_integer() and abs(x) < 1e15:
-        return str(int(x))
-    exact = next(form for digits in range(17) if float(form := f"{x:.{digits}e}") == x)
-    mantissa, exponent = exact.split("e")
-    return min(repr(x), f"{mantissa}e{int(exponent)}", key=len)
-
-
-def _count(length: Range) -> str:
-    """A number of items in words: `3`, `2 to 5`, `one or more`; nothing where any will do."""
-    lo, hi = length.lo, length.hi
-    if lo is not None and hi is not None:
-        return f"{lo}" if lo == hi else f"{lo} to {hi}"
-    if lo is not None:
-        return "one or more" if lo == 1 else f"at least {lo}"
-    return "" if hi is None else f"at most {hi}"
 
 
 def _parts(of: Type) -> Iterator[Type]:

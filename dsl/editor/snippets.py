@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from mfc.dsl import want as wanted
 from mfc.dsl.calls import Signature, Slot
 from mfc.dsl.fields import BY_KIND, Field
-from mfc.dsl.types import BOOL, ListOf, String, Type, literal
+from mfc.dsl.types import BOOL, ListOf, String, Type
+from mfc.dsl.wording import literal
 
 
 def hole(number: int, text: str = "") -> str:

@@ -21,6 +21,7 @@ from mfc.dsl import types
 from mfc.dsl.annotations import KINDS
 from mfc.dsl.catalog import Catalog, read_catalog, read_components
 from mfc.dsl.component import REQUIRED, Component, Parameter, Reading, reading_from_json, reading_to_json
+from mfc.dsl.ranges import Range
 from mfc.dsl.read import decorators, read_file
 from mfc.runtime import component
 
@@ -300,9 +301,9 @@ def test_marks_of_lists_and_of_parameters_beside_each_other() -> None:
         """
     )["steps"]
     at, values, three, lr = found.parameters
-    share = types.Number(False, types.Range(0, 1))
-    assert at.type == types.ListOf(share, types.Range(1), 1)
-    assert three.type == types.optional(types.ListOf(types.FLOAT, types.Range(3, 3)))
+    share = types.Number(False, Range(0, 1))
+    assert at.type == types.ListOf(share, Range(1), 1)
+    assert three.type == types.optional(types.ListOf(types.FLOAT, Range(3, 3)))
     assert (values.as_many_as, values.without, lr.as_many_as, lr.without) == ("at", "", "", "three")
 
 
@@ -563,7 +564,7 @@ some_types = st.recursive(
     | st.builds(
         types.Number,
         st.booleans(),
-        st.builds(types.Range, *[st.none() | st.integers() | st.floats(0, 1)] * 4),
+        st.builds(Range, *[st.none() | st.integers() | st.floats(0, 1)] * 4),
     )
     | st.lists(st.text(max_size=3) | st.integers() | st.booleans(), min_size=1, max_size=3).map(
         lambda v: types.Choice(tuple(v))
@@ -573,7 +574,7 @@ some_types = st.recursive(
         st.builds(
             types.ListOf,
             inner,
-            st.builds(types.Range, *[st.none() | st.integers(0)] * 2),
+            st.builds(Range, *[st.none() | st.integers(0)] * 2),
             st.none() | st.floats(0, 1),
         )
         | st.lists(inner, min_size=2, max_size=3).map(types.union)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mfc.dsl.dims import Dim
 from mfc.dsl.ir import Call, Fact
+from mfc.dsl.ranges import Range
 from mfc.dsl.types import (
     ANY,
     BOOL,
@@ -23,18 +24,17 @@ from mfc.dsl.types import (
     Kind,
     ListOf,
     Number,
-    Range,
     Type,
     Union,
     Unknown,
     describe,
     list_of,
-    literal,
     optional,
     overlaps,
     type_of,
     union,
 )
+from mfc.dsl.wording import literal
 from mfc.runtime import component
 
 SHARE = Number(False, Range(0, 1))
