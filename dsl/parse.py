@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 
 from mfc.dsl import syntax
@@ -78,12 +79,18 @@ def _first(diagnostics: Diagnostics) -> list:
 def _attach_docs(
     source: Source, declarations: list[syntax.Decl], comments: list[syntax.Comment]
 ) -> tuple[tuple[syntax.Decl, ...], str]:
-    """The declarations with the `##` paragraphs right above them, and the file's own documentation."""
+    """The declarations with the `##` paragraphs right above them, and the file's own documentation. Neither depends on
+    how far lines are indented."""
+    starts = [declaration.span.start for declaration in declarations]
     paragraphs: dict[int, list[str]] = {}  # by the number of the line after them
     for comment in comments:
-        line, column = source.position(comment.span.start)
-        outermost = column == 1 or source.text[: comment.span.start] == "\ufeff"
-        if comment.text.startswith("##") and outermost:
+        if not comment.text.startswith("##"):
+            continue
+        at = comment.span.start
+        line, column = source.position(at)
+        before = bisect_right(starts, at) - 1
+        within = before >= 0 and at < declarations[before].span.end
+        if not within and not source.text[at - column + 1 : at].strip(" \t\r\f\v\ufeff"):
             paragraphs[line + 1] = [*paragraphs.pop(line, []), comment.text.lstrip("#").removeprefix(" ")]
     documented: list[syntax.Decl] = []
     for declaration in declarations:

@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print one JSON object a line")
     form.add_argument("--short", action="store_true", help="print one mistake a line, as compilers do")
 
+    one = add("fmt", "format specs in place", debug)
+    one.add_argument(
+        "specs", nargs="+", metavar="SPEC", help="the .mfs files; folders; `-` from standard input to output"
+    )
+    one.add_argument("--check", action="store_true", help="change nothing; exit with 1 if something would")
+    one.add_argument("--diff", action="store_true", help="change nothing; print what would")
+
     one = add("plan", "show the stages, which would run, and why", job, targets)
     one.add_argument("--graph", metavar="FILE.svg", help="draw the stages")
 

@@ -105,6 +105,38 @@ def check(given: argparse.Namespace) -> int:
     return DONE if ok else BAD_SPEC
 
 
+def fmt(given: argparse.Namespace) -> int:
+    from mfc.formatting import specs_in
+
+    return max([_fmt(path, given) for path in specs_in(given.specs)], default=DONE)
+
+
+def _fmt(path: str, given: argparse.Namespace) -> int:
+    """Formats one file. If it can't be, the others are all the same."""
+    from mfc.formatting import formatted, read_formatted, write_formatted
+
+    try:
+        spec = formatted("<stdin>", sys.stdin.buffer.read()) if path == "-" else read_formatted(path)
+        if spec.changed and not (given.check or given.diff or path == "-"):
+            write_formatted(spec)
+    except (OSError, RunError) as error:
+        reason = error.message if isinstance(error, RunError) else (error.strerror or str(error)).lower()
+        print(UsageError(f"can't format {path}: {reason}"), file=sys.stderr)
+        return BAD_SPEC
+    if spec.errors:
+        _report(spec.errors, sys.stderr)
+        print(summary(spec.errors, spec.name), file=sys.stderr)
+        return BAD_SPEC
+    if given.diff:
+        print(spec.difference(), end="")
+    elif path == "-" and not given.check:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(spec.after.encode())
+    elif spec.changed:
+        print(f"{'would format' if given.check else 'formatted'} {spec.name}")
+    return FAILED if spec.changed and given.check else DONE
+
+
 def plan(given: argparse.Namespace) -> int:
     from mfc.show import plan_json, show_plan
 
@@ -271,6 +303,7 @@ COMMANDS = {
     "check": check,
     "docs": docs,
     "explain": explain,
+    "fmt": fmt,
     "lr-find": lr_find,
     "lsp": lsp,
     "plan": plan,

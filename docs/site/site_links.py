@@ -26,7 +26,7 @@ def linked(text: str, page: str) -> str:
         opening = _FENCE.match(line.lstrip())
         if opening and not fence:
             fence = opening[1]
-            line = line.replace("mfs fragment", "mfs")
+            line = line.replace("mfs fragment", "mfs").replace("mfs untidy", "mfs")
         elif opening and line.strip() == fence:
             fence = ""
         elif not fence:

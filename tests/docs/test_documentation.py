@@ -13,7 +13,10 @@ import torch
 import mfc
 from mfc import arguments
 from mfc.dsl import elaborate, parse, resolve, scan, scope
+from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.format import format
 from mfc.dsl.render import render
+from mfc.dsl.source import Source
 from mfc.runtime.training import events
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +51,19 @@ def test_each_spec_in_a_document_checks(document: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("spec", sorted(SPECS.glob("*.mfs")), ids=lambda path: path.stem)
 def test_each_spec_of_the_package_checks_clean(spec: Path) -> None:
     assert [d.message for d in mfc.load(spec).diagnostics] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_each_spec_in_a_document_is_formatted(document: Path) -> None:
+    for text in [*blocks(str(document), "mfs"), *blocks(str(document), "mfs fragment")]:
+        found = Diagnostics()
+        parse.parse(Source("shown.mfs", text), found)
+        assert found.errors or format(text) == text
+
+
+def test_the_page_on_formatting_shows_what_it_does() -> None:
+    before, after = (blocks("docs/formatting.md", word) for word in ("mfs untidy", "mfs fragment"))
+    assert len(before) >= 4 and [format(text) for text in before] == after
 
 
 def test_the_readme_shows_the_digits_as_they_are() -> None:

@@ -31,8 +31,9 @@ def imported(program: str, folder: Path) -> set[str]:
         "from mfc.cli import main; assert main(['docs', 'conv2d', 'E0204', 'std/unet']) == 0",
         f"from mfc.cli import main; assert main(['check', {str(SPECS / 'digits.mfs')!r}]) == 0",
         f"from mfc.cli import main; assert main(['check', {str(SPECS / 'cifar10.mfs')!r}]) == 0",
+        f"from mfc.cli import main; assert main(['fmt', '--check', {str(SPECS)!r}]) == 0",
     ],
-    ids=["import", "explain", "docs", "check", "check a larger one"],
+    ids=["import", "explain", "docs", "check", "check a larger one", "format"],
 )
 def test_nothing_heavy_is_imported(program: str, tmp_path: Path) -> None:
     assert imported(program, tmp_path) == set()
