@@ -16,8 +16,10 @@ from lark.exceptions import UnexpectedToken
 
 from mfc.dsl.calls import Slot
 from mfc.dsl.chunks import TooDeep, cut, place
-from mfc.dsl.editor.bindings import Bindings, Called, slot_of
+from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.occurrences import Called
+from mfc.dsl.editor.signatures import slot_of
 from mfc.dsl.editor.symbols import Symbol, local_symbol
 from mfc.dsl.failure import Failure
 from mfc.dsl.grammar import parser

@@ -9,11 +9,12 @@ from typing import Any
 from mfc.dsl import reference
 from mfc.dsl import want as wanted
 from mfc.dsl.component import Component
-from mfc.dsl.editor.bindings import Bindings, Occurrence
+from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.declared import declaration_form, declaration_markdown, file_markdown, parameter_form
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.facts import changes, listed, plain_values, shape_in_words, step_at
+from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.reference import fenced
 from mfc.dsl.resolve import Declared

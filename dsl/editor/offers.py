@@ -9,11 +9,11 @@ from mfc.dsl.callables import component_signature
 from mfc.dsl.calls import Signature
 from mfc.dsl.component import Component
 from mfc.dsl.editor import snippets
-from mfc.dsl.editor.bindings import declared_signature
 from mfc.dsl.editor.cursor import Cursor
 from mfc.dsl.editor.declared import declaration_form
 from mfc.dsl.editor.edits import Edit
 from mfc.dsl.editor.importable import Nearby
+from mfc.dsl.editor.signatures import declared_signature
 from mfc.dsl.editor.symbols import Symbol, component_symbol, declared_symbol
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.editor.bindings import Bindings, Occurrence
+from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.edits import Edit
 from mfc.dsl.editor.linked_groups import linked_groups
 from mfc.dsl.editor.members import Part, parts_in
+from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.recording import Recording
 from mfc.dsl.resolve import Declared, resolve
@@ -46,19 +49,10 @@ class Renamable:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """A name that is written anew."""
-
-    path: str
-    span: Span
-    text: str
-
-
-@dataclass(frozen=True)
 class Rename:
-    """The edits that change a name everywhere, by file and place."""
+    """The edits that change a name everywhere: those of each file, by its path, in the order of its text."""
 
-    edits: Sequence[Edit]
+    edits: Mapping[str, Sequence[Edit]]
 
 
 @dataclass(frozen=True)
@@ -139,23 +133,20 @@ class _Renaming:
         self.name = name
         grouped = symbol.kind == "group"
         self.symbols = linked_groups(files.values(), symbol) if grouped else {symbol}
-        self.found = {path: list(self.occurrences(document)) for path, document in files.items()}
-
-    def occurrences(self, document: Document) -> Iterator[Occurrence]:
-        return (o for symbol in self.symbols for o in document.bindings.of(symbol))
+        self.found = {
+            path: [o for o in document.bindings.occurrences if o.symbol in self.symbols]
+            for path, document in files.items()
+        }
+        self.ends = {path: [o.span.end for o in found] for path, found in self.found.items()}
 
     def result(self) -> Rename | Refused:
         if self.name == self.symbol.name:
-            return Rename([])
+            return Rename({})
         for reason in (self.out_of_reach, self.taken, self.misread):
             if message := reason():
                 return Refused(message)
-        edits = [
-            Edit(path, o.span, self.name)
-            for path, found in sorted(self.found.items())
-            for o in sorted(found, key=lambda o: o.span.start)
-        ]
-        return Rename(edits)
+        found = ((path, places) for path, places in sorted(self.found.items()) if places)
+        return Rename({path: [Edit(o.span, self.name) for o in places] for path, places in found})
 
     def out_of_reach(self) -> str:
         """Whether a group that must keep the same name can't have another one."""
@@ -196,15 +187,15 @@ class _Renaming:
     def written(self, path: str) -> str:
         """The text of a file with the new name."""
         text, at, pieces = self.files[path].text, 0, []
-        for start, end in sorted((o.span.start, o.span.end) for o in self.found[path]):
-            pieces += [text[at:start], self.name]
-            at = end
+        for occurrence in self.found[path]:
+            pieces += [text[at : occurrence.span.start], self.name]
+            at = occurrence.span.end
         return "".join([*pieces, text[at:]])
 
     def moved(self, path: str, offset: int) -> int:
         """Where a place of a file is after the change."""
-        spans = [o.span for o in self.found.get(path, ())]
-        return offset + sum(len(self.name) - (s.end - s.start) for s in spans if s.end <= offset)
+        before = bisect_right(self.ends.get(path, ()), offset)
+        return offset + before * (len(self.name) - len(self.symbol.name))
 
     def same(self, path: str, old: Occurrence, new: Occurrence) -> bool:
         """Whether a name stands for the same as before."""
@@ -213,11 +204,13 @@ class _Renaming:
             return False
         if was.in_spec:
             return (was.home, self.moved(was.home, was.at)) == (now.home, now.at)
-        name = self.name if self.changes(path, old) and was.kind != "file" else was.name
+        name = self.name if self.changes(path, old) else was.name
         return (was.kind, name, was.home, was.at) == (now.kind, now.name, now.home, now.at)
 
     def changes(self, path: str, occurrence: Occurrence) -> bool:
-        return any(o.span.start == occurrence.span.start for o in self.found[path])
+        ends = self.ends[path]
+        place = bisect_left(ends, occurrence.span.end)
+        return place < len(ends) and ends[place] == occurrence.span.end
 
     def difference(self, path: str, old: Occurrence | None, new: Occurrence | None) -> str:
         if old is None or new is None or self.moved(path, old.span.start) != new.span.start:
@@ -315,7 +308,10 @@ class _Texts:
 
 def _read(document: Document, texts: Mapping[str, str]) -> Bindings:
     """The names of a file when some texts are others."""
-    compiled, files = document.compiled, _Texts(document, texts)
+    compiled = document.compiled
+    if not texts and document.module is compiled.program.entry:
+        return Bindings(compiled, document.module, Recording())
+    files = _Texts(document, texts)
     source = Source(document.source.name, files.read(document.path))
     program = resolve(source, document.path, files, compiled.catalog, Diagnostics())
     return Bindings(replace(compiled, program=program), program.entry, Recording())

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mfc.dsl.component import Component
-from mfc.dsl.editor.bindings import Occurrence
 from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.symbols import DECLARED, Symbol
 from mfc.dsl.scan import DECLARATIONS, KEYWORDS, SYMBOLS
 

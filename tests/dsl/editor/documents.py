@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.compiler import compile
 from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.edits import Edit
 from mfc.dsl.recording import Recording
 from mfc.dsl.source import Source
 from mfc.spec import DiskFiles
@@ -69,6 +70,15 @@ def rewritten(document: Document, texts: Mapping[str, str]) -> Document:
     known = {p: module.file.source.text for p, module in program.modules.items()} | program.user_files
     files = _Files(Path(path).parent, {**known, **texts})
     return _document(Source(document.source.name, files.read(path)), path, files)
+
+
+def applied(documents: Iterable[Document], edits: Mapping[str, Sequence[Edit]]) -> dict[str, str]:
+    """The texts of the files that edits change, by path."""
+    texts = {document.path: document.text for document in documents}
+    for path, changes in edits.items():
+        for edit in sorted(changes, key=lambda edit: -edit.span.start):
+            texts[path] = texts[path][: edit.span.start] + edit.text + texts[path][edit.span.end :]
+    return {path: texts[path] for path in edits}
 
 
 def program(document: Document) -> list[Document]:

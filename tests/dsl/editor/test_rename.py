@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import pytest
 
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.rename import Refused, Renamable, Rename, prepare, rename
-from tests.dsl.editor.documents import of_text, program
+from tests.dsl.editor.documents import applied, of_text, program
 
 TEXT = """# 😀 \r
 import "parts.mfs" (conv, width)\r
@@ -57,15 +56,6 @@ def at(marked: str, text: str = TEXT) -> int:
     return text.index(before + after) + len(before)
 
 
-def applied(documents: Iterable[Document], found: Rename) -> dict[str, str]:
-    """The texts of the files that are changed, by path."""
-    texts = {document.path: document.text for document in documents}
-    for edit in sorted(found.edits, key=lambda edit: -edit.span.start):
-        text = texts[edit.path]
-        texts[edit.path] = text[: edit.span.start] + edit.text + text[edit.span.end :]
-    return {path: texts[path] for path in {edit.path for edit in found.edits}}
-
-
 def example(text: str = TEXT) -> list[Document]:
     return program(of_text(text, parts=PARTS))
 
@@ -94,7 +84,7 @@ def test_a_name_changes_wherever_it_means_the_same(marked: str, changed: str) ->
     documents = example()
     found = rename(documents, documents[0], at(marked), "fresh")
     assert isinstance(found, Rename)
-    texts = applied(documents, found)
+    texts = applied(documents, found.edits)
     expected = {
         "conv": {"main.mfs": re.sub(r"\bconv\b", "fresh", TEXT), "parts.mfs": PARTS.replace("conv(", "fresh(")},
         "width": {"main.mfs": TEXT.replace("width", "fresh"),
@@ -120,11 +110,11 @@ def test_groups_that_give_weights_to_one_another_keep_one_name() -> None:
     for marked in ("fit.bo|dy", "group bo|dy {\r", "add(bo|dy.half", '"bo|dy.conv'):
         found = rename(documents, documents[0], at(marked), "fresh")
         assert isinstance(found, Rename)
-        assert applied(documents, found) == {"/spec/main.mfs": TEXT.replace("body", "fresh")}
+        assert applied(documents, found.edits) == {"/spec/main.mfs": TEXT.replace("body", "fresh")}
     found = rename(documents, documents[0], at('only("he|ad"'), "fresh")
     assert isinstance(found, Rename)  # that of the other model alone, which no weights come from
     before, after = TEXT.split("model other")
-    assert applied(documents, found) == {
+    assert applied(documents, found.edits) == {
         "/spec/main.mfs": f"{before}model other{after.replace('head', 'fresh')}"
     }
 
@@ -175,7 +165,7 @@ train second { data = digits  model = own  weights = begun  loss = cross_entropy
     ]:
         assert rename([document], document, at(marked, text), "fresh") == Refused(expected)
     assert isinstance(rename(program(document), document, at("(cn|n)", text), "fresh"), Rename)
-    assert rename([document], document, at("train fi|rst", text), "first") == Rename([])
+    assert rename([document], document, at("train fi|rst", text), "first") == Rename({})
 
 
 def test_a_name_that_can_be_changed_is_shown_as_it_stands() -> None:

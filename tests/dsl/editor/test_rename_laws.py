@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from mfc.dsl.editor.bindings import Occurrence
 from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.rename import Refused, Rename, rename
-from tests.dsl.editor.documents import SPECS, of_file, of_text, program, rewritten
+from tests.dsl.editor.documents import SPECS, applied, of_file, of_text, program, rewritten
 from tests.dsl.editor.same_names import NAMES, generate
 
 FRESH = "quite_fresh"
@@ -24,18 +24,9 @@ TWICE = {"E0202", "E0406"}
 """Of two things of one name, one of which gets another, both are known afterwards."""
 
 
-def applied(documents: Iterable[Document], found: Rename) -> dict[str, str]:
-    """The texts of the files that are changed, by path."""
-    texts = {document.path: document.text for document in documents}
-    for edit in sorted(found.edits, key=lambda edit: -edit.span.start):
-        text = texts[edit.path]
-        texts[edit.path] = text[: edit.span.start] + edit.text + text[edit.span.end :]
-    return {path: texts[path] for path in {edit.path for edit in found.edits}}
-
-
 def moved(found: Rename, path: str, offset: int) -> int:
     """Where a place of a file is after the edits."""
-    before = [e for e in found.edits if e.path == path and e.span.end <= offset]
+    before = [e for e in found.edits.get(path, ()) if e.span.end <= offset]
     return offset + sum(len(e.text) - (e.span.end - e.span.start) for e in before)
 
 
@@ -84,7 +75,7 @@ def rename_at(
 def check(documents: list[Document], occurrence: Occurrence, at: Document, name: str, found: Rename) -> None:
     """A renamed program says the same, does the same, and becomes the old one when the name is changed back."""
     entry = documents[0]
-    texts = applied(documents, found)
+    texts = applied(documents, found.edits)
     again = rewritten(entry, texts)
     assert said(again, None) == said(entry, found)
     assert shape(planned(again, name, name)) == shape(planned(entry, name, name))
@@ -97,7 +88,7 @@ def check(documents: list[Document], occurrence: Occurrence, at: Document, name:
     back = rename(files, here, moved(found, at.path, occurrence.span.start), occurrence.symbol.name)
     assert isinstance(back, Rename), back
     originals: Mapping[str, str] = {document.path: document.text for document in documents}
-    assert applied(files, back) == {path: originals[path] for path in texts}
+    assert applied(files, back.edits) == {path: originals[path] for path in texts}
 
 
 @settings(max_examples=60, deadline=None)
