@@ -40,7 +40,7 @@ from mfc.dsl.rules import (
 )
 
 __all__ = [
-    "JOINS", "Applied", "Condition", "Mismatch", "Rule", "RuleError", "Shape", "apply", "counted", "is_varying", "join",
+    "JOINS", "OF_WINDOWS", "Applied", "Condition", "Mismatch", "Rule", "RuleError", "Shape", "apply", "counted", "is_varying", "join",
     "parse_rule", "show_shape",
 ]  # fmt: skip
 
@@ -51,7 +51,8 @@ JOINS = ("add", "sub", "mul", "concat", "matmul")
 _WINDOWS = ("conv", "tconv", "pool")
 _DEFAULTS = ("stride", "padding")
 """The arguments of windows for which a number is taken where they are none."""
-_TRIVIAL = {"ks": 0, "stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "ceil_mode": 0}
+OF_WINDOWS = {"ks": 0, "stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "ceil_mode": 0}
+"""The arguments that windows read, with what goes without saying."""
 _DIM_NAMES = {2: ("batch", "features"), 4: ("batch", "channels", "height", "width")}
 
 
@@ -282,7 +283,7 @@ class _Scope:
         """What the names of an expression stand for, and what its functions read."""
         used, parts = dict.fromkeys(names(expr)), _parts(expr)
         if any(isinstance(part, Call) and part.function in _WINDOWS for part in parts):
-            used |= {n: None for n in _TRIVIAL if n in self.args and self.number(n) != _TRIVIAL[n]}
+            used |= {n: None for n in OF_WINDOWS if n in self.args and self.number(n) != OF_WINDOWS[n]}
         found: dict[str, Any] = {}
         for name in used:
             value = self.dims.get(name, self.args.get(name))
