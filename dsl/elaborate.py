@@ -189,7 +189,7 @@ class Elaborator:
         for statement in statements:
             self.evaluator.budget.spend(statement.span)
             scope.names["x"] = Current(here.shape)
-            into = here.shape
+            into, learned = here.shape, self.learned
             match statement:
                 case LayerStmt():
                     self.statement(statement.call, scope, here)
@@ -209,7 +209,7 @@ class Elaborator:
                     self.evaluator.diagnostics.add(
                         "E0206", statement.name.span, "a model has no phases", "only in a train"
                     )
-            self.evaluator.passed(statement, into, here.shape)
+            self.evaluator.passed(statement, into, here.shape, learned, self.learned)
 
     def field(self, statement: FieldStmt) -> None:
         if statement.name.text != "input":
@@ -251,9 +251,9 @@ class Elaborator:
             self._bodies[id(stack)] = (statement.body, scope)
             here.stack.steps.append(Place("define", stack))
             return
-        inner = _Here(stack, here.shape, here.abstract)
+        inner, learned = _Here(stack, here.shape, here.abstract), self.learned
         self.body(statement.body, scope.inner(), inner)
-        self.evaluator.passed(statement.name, here.shape, inner.shape)
+        self.evaluator.passed(statement.name, here.shape, inner.shape, learned, self.learned)
         slot = self.new_slot(name)
         here.stack.steps.append(Place("branch", stack, slot))
         self.unique(statement.name, here.stack)

@@ -13,7 +13,7 @@ from typing import Any
 from mfc.dsl import want as wanted
 from mfc.dsl.attributes import groups_written
 from mfc.dsl.callables import Calls
-from mfc.dsl.dims import Dim, TooLarge
+from mfc.dsl.dims import Dim, Size, TooLarge
 from mfc.dsl.operators import COMPARISONS, operate
 from mfc.dsl.scope import Scope, make_list
 from mfc.dsl.suggest import did_you_mean
@@ -39,8 +39,16 @@ from mfc.dsl.values import Instance, Shape, Uncalled
 class Evaluator(Calls):
     """Evaluates the expressions of one program."""
 
-    def passed(self, what: Stmt | Name, into: Shape | None, out: Shape | None) -> None:
-        """Is told what a statement of a body makes of the current tensor, and what a branch of that name makes of it."""
+    def passed(
+        self,
+        what: Stmt | Name,
+        into: Shape | None,
+        out: Shape | None,
+        before: Size | None,
+        after: Size | None,
+    ) -> None:
+        """Is told what a statement of a body makes of the current tensor, or a branch of that name, and how many numbers
+        the layers before it learn, and those up to it."""
 
     def value(self, expr: Expr, scope: Scope, want: Type, what: str) -> Any:
         """The value of an expression that must be of a type; `what` names the place in messages.

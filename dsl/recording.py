@@ -4,8 +4,9 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from mfc.dsl.dims import Size, TooLarge
 from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.scope import Scope
 from mfc.dsl.syntax import CallExpr, Expr, Name, Stmt
@@ -15,13 +16,23 @@ from mfc.dsl.values import Shape
 MAX_VALUES = 8
 
 
+class Passed(NamedTuple):
+    """What a statement made of a tensor: the shapes that went in and came out, how many numbers its layers learn, and all
+    layers up to its end; None where that is not known."""
+
+    into: Shape
+    out: Shape
+    parameters: Size | None
+    so_far: Size | None
+
+
 class Recording:
     """The values of expressions, and the shapes around statements. There are several where a body is followed for several
     arguments, or stands in a loop; of these the first `MAX_VALUES` that differ are kept."""
 
     def __init__(self) -> None:
         self._values: dict[Expr, list[Any]] = {}
-        self._passed: dict[Stmt | Name, list[tuple[Shape, Shape]]] = {}
+        self._passed: dict[Stmt | Name, list[Passed]] = {}
 
     def add(self, expr: Expr, value: Any) -> None:
         known = self._values.setdefault(expr, [])
@@ -37,14 +48,13 @@ class Recording:
         only a call or the data tells."""
         return self._values.get(expr, ())
 
-    def add_passed(self, what: Stmt | Name, into: Shape, out: Shape) -> None:
+    def add_passed(self, what: Stmt | Name, passed: Passed) -> None:
         known = self._passed.setdefault(what, [])
-        if len(known) < MAX_VALUES and (into, out) not in known:
-            known.append((into, out))
+        if len(known) < MAX_VALUES and all((passed.into, passed.out) != (p.into, p.out) for p in known):
+            known.append(passed)
 
-    def passed(self, what: Stmt | Name) -> Sequence[tuple[Shape, Shape]]:
-        """The shapes that went into a statement of a body and those that came out, of all its uses; of a branch by its
-        name."""
+    def passed(self, what: Stmt | Name) -> Sequence[Passed]:
+        """What a statement of a body made of tensors, in all its uses; of a branch by its name."""
         return self._passed.get(what, ())
 
     def __contains__(self, expr: Expr) -> bool:
@@ -59,9 +69,20 @@ class RecordingEvaluator(Evaluator):
         super().__init__(*args)
         self.recording = recording
 
-    def passed(self, what: Stmt | Name, into: Shape | None, out: Shape | None) -> None:
+    def passed(
+        self,
+        what: Stmt | Name,
+        into: Shape | None,
+        out: Shape | None,
+        before: Size | None,
+        after: Size | None,
+    ) -> None:
         if into is not None and out is not None:
-            self.recording.add_passed(what, into, out)
+            try:
+                count = None if before is None or after is None else after - before
+            except TooLarge:
+                count = None
+            self.recording.add_passed(what, Passed(into, out, count, after))
 
     def evaluate(self, expr: Expr, scope: Scope, want: Type = ANY) -> Any:
         value = super().evaluate(expr, scope, want)

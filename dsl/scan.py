@@ -127,14 +127,25 @@ def scan(text: str) -> Scan:
 def word_at(text: str, offset: int) -> tuple[int, int] | None:
     """Where the word begins and ends that an offset is in or at the end of, both at the offset where there is none; None
     within a comment or a string."""
-    line = text.rfind("\n", 0, offset) + 1
-    *_, last = (None, *_TOKEN.finditer(text, line, offset))
-    if last is not None and last.end() == offset and last.lastgroup in _TEXTS:
+    if _open_text(text, offset) is not None:
         return None
+    line = text.rfind("\n", 0, offset) + 1
     start = _WORD_BEFORE.search(text, line, offset)
     end = _WORD_AFTER.match(text, offset)
     assert start is not None and end is not None, "both match nothing, too"
     return start.start(), end.end()
+
+
+def string_at(text: str, offset: int) -> int | None:
+    """Where the string begins that an offset is in; None where it is in none."""
+    found = _open_text(text, offset)
+    return None if found is None or found.lastgroup == "COMMENT" else found.start(found.lastgroup or 0)
+
+
+def _open_text(text: str, offset: int) -> re.Match[str] | None:
+    """The comment or string that an offset is in."""
+    *_, last = (None, *_TOKEN.finditer(text, text.rfind("\n", 0, offset) + 1, offset))
+    return last if last is not None and last.end() == offset and last.lastgroup in _TEXTS else None
 
 
 _TEXTS = {"COMMENT", "UNCLOSED", "TRIPLE", "QUOTES"}

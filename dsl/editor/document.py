@@ -13,13 +13,12 @@ from mfc.dsl.compiler import Compiled
 from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.elaborated import LayerRecord
 from mfc.dsl.parse import too_large
-from mfc.dsl.recording import Recording
+from mfc.dsl.recording import Passed, Recording
 from mfc.dsl.resolve import Module
 from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import Comment, Expr, File, Name, Stmt
 from mfc.dsl.types import ANY, Type
-from mfc.dsl.values import Shape
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -116,8 +115,8 @@ class Document:
         own = {declared.name: declared.decl for declared in self.module.declarations()}
         return {name: own.keys() & set(_WORD.findall(decl.span.text)) - {name} for name, decl in own.items()}
 
-    def passed(self, what: Stmt | Name) -> Sequence[tuple[Shape, Shape]]:
-        """The shapes around a statement of a body: see `Recording.passed`."""
+    def passed(self, what: Stmt | Name) -> Sequence[Passed]:
+        """What a statement of a body made of tensors: see `Recording.passed`."""
         return self.recording.passed(what)
 
     def layers_at(self, span: Span) -> Sequence[LayerRecord]:

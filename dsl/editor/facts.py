@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mfc.dsl.check_data import BATCH
-from mfc.dsl.dims import Dim
+from mfc.dsl.dims import Dim, Size
 from mfc.dsl.editor.document import Document
-from mfc.dsl.elaborate import Elaborated
+from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.ir import Fact
+from mfc.dsl.recording import Passed
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo, TrainInfo
@@ -35,14 +36,26 @@ def _size(size: int | Dim) -> str:
     return f"({shown})" if " " in shown else shown
 
 
-def changes(passed: Iterable[tuple[Shape, Shape]]) -> list[str]:
+def changes(passed: Iterable[Passed]) -> list[str]:
     """What comes out for what goes in: `3 x 32 x 32 -> 64 x 32 x 32`."""
-    return list(dict.fromkeys(f"{shape_in_words(a)} -> {shape_in_words(b)}" for a, b in passed))
+    return list(dict.fromkeys(f"{shape_in_words(p.into)} -> {shape_in_words(p.out)}" for p in passed))
 
 
-def shapes_out(passed: Iterable[tuple[Shape, Shape]]) -> list[str]:
-    """What comes out, each once."""
-    return list(dict.fromkeys(shape_in_words(out) for _, out in passed))
+def counts(passed: Sequence[Passed]) -> str:
+    """How many numbers a statement's layers learn, and all up to it: `1,792, 2,064 with those before`."""
+    found = list(dict.fromkeys(count_in_words(p.parameters) for p in passed if p.parameters is not None))
+    if not found:
+        return ""
+    so_far = passed[0].so_far if len(passed) == 1 else None
+    more = f"; {count_in_words(so_far)} up to here" if so_far not in (None, passed[0].parameters) else ""
+    if found == ["0"] and not more:
+        return ""
+    return " or ".join(found[:SHOWN]) + (", ..." if len(found) > SHOWN else "") + more
+
+
+def count_in_words(count: Size | None) -> str:
+    """`1,792`"""
+    return f"{count:,}" if isinstance(count, int) else str(count)
 
 
 def listed(items: Sequence[str]) -> str:
@@ -122,7 +135,8 @@ def facts_of_model(model: Elaborated) -> Iterator[str]:
     if model.out is not None:
         yield f"`{shape_in_words(model.into)} -> {shape_in_words(model.out)}`"
     count = len(model.layers)
-    yield f"{count:,} layer{'s' if count != 1 else ''}"
+    learned = "" if model.parameters is None else f", {count_in_words(model.parameters)} parameters"
+    yield f"{count:,} layer{'s' if count != 1 else ''}{learned}"
     if groups := [group for group in model.parameter_groups if group]:
         yield f"groups {listed(groups)}"
 

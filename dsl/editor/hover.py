@@ -13,7 +13,7 @@ from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.declared import declaration_form, declaration_markdown, file_markdown, parameter_form
 from mfc.dsl.editor.document import Document
-from mfc.dsl.editor.facts import changes, listed, plain_values, shape_in_words, step_at
+from mfc.dsl.editor.facts import changes, counts, listed, plain_values, shape_in_words, step_at
 from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.reference import fenced
@@ -192,8 +192,11 @@ def _found(
 
 
 def _shapes(document: Document, statement: LayerStmt | GroupStmt) -> Iterator[str]:
-    if found := changes(document.passed(statement)):
-        yield _line("Shape", found)
+    passed = document.passed(statement)
+    if passed:
+        yield _line("Shape", changes(passed))
+    if found := counts(passed):
+        yield f"**Parameters** {found}"
 
 
 def _whole(around: Sequence[Any]) -> Expr | None:

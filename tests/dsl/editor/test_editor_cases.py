@@ -10,6 +10,7 @@ import pytest
 from mfc.dsl.editor.completion import complete
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
+from mfc.dsl.editor.signature_help import signature_help
 from tests.conftest import Golden
 from tests.dsl.editor.documents import SPECS, NearbyFiles
 from tests.dsl.editor.marked import cases, marked, shown
@@ -47,7 +48,20 @@ def run_completion(document: Document, offset: int) -> str:
     return "\n".join([*replaced, *lines, *more]) or "nothing"
 
 
-AT_MARKS: dict[str, Callable[[Document, int], str]] = {"hover": run_hover, "completion": run_completion}
+def run_signature_help(document: Document, offset: int) -> str:
+    found = signature_help(document, offset)
+    if found is None:
+        return "nothing"
+    active = None if found.active is None else found.parameters[found.active]
+    line = "" if active is None else " " * active.start + "^" * (active.end - active.start)
+    return f"{found.label}\n{line}  {active.doc if active else ''}".rstrip() + f"\n{found.doc}".rstrip()
+
+
+AT_MARKS: dict[str, Callable[[Document, int], str]] = {
+    "hover": run_hover,
+    "completion": run_completion,
+    "signature_help": run_signature_help,
+}
 ALL = [(feature, path) for feature in AT_MARKS for path in cases(feature)]
 
 

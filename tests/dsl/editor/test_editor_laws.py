@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mfc.dsl.editor.completion import Completion, complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
+from mfc.dsl.editor.signature_help import signature_help
 from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with
 
 ALL = sorted(SPECS.rglob("*.mfs"))
@@ -24,6 +25,10 @@ def ask(document: Document, offset: int) -> None:
     found = hover(document, offset)
     if found is not None:
         assert found.markdown.strip() and found.span.start <= offset <= found.span.end
+    helped = signature_help(document, offset)
+    if helped is not None:
+        assert helped.active is None or helped.active < len(helped.parameters)
+        assert all(p.start < p.end <= len(helped.label) for p in helped.parameters)
     for offered in complete(document, offset, NEARBY)[::17]:
         assert offered.span.start <= offset <= offered.span.end
         documentation(document, offered)
