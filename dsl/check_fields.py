@@ -14,7 +14,7 @@ from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Name, Phase, Stmt
 from mfc.dsl.typed import Fields
 from mfc.dsl.types import ANY, Unknown
-from mfc.dsl.wording import with_article
+from mfc.dsl.wording import kind_name, with_article
 
 
 def check_fields(
@@ -46,7 +46,7 @@ def check_fields(
                 evaluator.diagnostics.add(
                     "E0206",
                     statement.span,
-                    f"{with_article(kind)} has fields only",
+                    f"{with_article(kind_name(kind))} has fields only",
                     "not a field",
                     help="fields are written `name = value`",
                 )
@@ -68,7 +68,7 @@ def _field(
         evaluator.diagnostics.add(
             "E0206",
             name.span,
-            f"{with_article(kind)} has no field `{name.text}`",
+            f"{with_article(kind_name(kind))} has no field `{name.text}`",
             "unknown field",
             help=_elsewhere(kind, name.text)
             or other_names.field(name.text, table)

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from mfc.dsl import syntax
 from mfc.dsl.chunks import MAX_DEPTH, TooDeep, place, readings
-from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.diagnostics import Diagnostic, Diagnostics
+from mfc.dsl.scan import DECLARATION_WORDS
 from mfc.dsl.source import Source, Span
 
 MAX_LINES = 5_000
 MAX_CHARACTERS = 250_000
 MAX_ERRORS = 50
+LOST = 10
+"""A text with fewer errors outside of what is meant as a declaration is a spec with mistakes."""
 
 
 def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
@@ -23,7 +26,10 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
         return syntax.File(source, (), ())
     declarations: list[syntax.Decl] = []
     comments: list[syntax.Comment] = []
+    meant = lost = 0
     for start, reading in readings(source.text):
+        known = sum(map(_is_meant, reading.declarations))
+        meant, lost = meant + known, lost + (0 if known else len(reading.problems))
         comments += place(reading.comments, source, start)
         found.found += place(reading.problems, source, start)
         for declaration in reading.declarations:
@@ -31,6 +37,9 @@ def parse(source: Source, diagnostics: Diagnostics) -> syntax.File:
                 declarations.append(place(declaration, source, start))
             except TooDeep as error:
                 declarations.append(_too_deep(declaration, error, source, start, found))
+    if lost >= LOST and lost > 5 * meant:
+        diagnostics.found.append(_no_spec(list(found), meant))
+        return syntax.File(source, (), tuple(comments))
     _language(declarations, found)
     diagnostics.found += _first(found)
     documented, doc = _attach_docs(source, declarations, comments)
@@ -45,6 +54,26 @@ def too_large(source: Source) -> str:
     if len(source.text) > MAX_CHARACTERS:
         return f"this file has {len(source.text):,} characters: more than {MAX_CHARACTERS:,} are not read"
     return ""
+
+
+def _is_meant(declaration: syntax.Decl) -> bool:
+    """Whether a declaration begins as one does, broken or not. Python's `import` begins so too."""
+    if not isinstance(declaration, syntax.BrokenDecl):
+        return True
+    return declaration.kind in DECLARATION_WORDS and declaration.kind not in ("import", "use")
+
+
+def _no_spec(found: list[Diagnostic], meant: int) -> Diagnostic:
+    """The one error of a text of another kind, at its first one."""
+    first, many = found[0], "next to nothing" if meant else "nothing"
+    return Diagnostic(
+        "E0124",
+        f"this does not look like a spec: {many} in it is a declaration",
+        first.span,
+        first.message,
+        help=f"declarations begin with {', '.join(DECLARATION_WORDS[:-1])} or {DECLARATION_WORDS[-1]}",
+        notes=(f"it has {len(found)} such errors",),
+    )
 
 
 def _too_deep(
