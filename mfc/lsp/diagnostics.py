@@ -21,14 +21,14 @@ def diagnostic_of(finding: Finding, workspace: Workspace) -> types.Diagnostic:
     said = [found.message, *filter(None, [found.label]), *help, *(f"note: {note}" for note in found.notes)]
     related = [
         types.DiagnosticRelatedInformation(
-            types.Location(workspace.uri(path), range_of(span, workspace.encoding)), label
+            types.Location(workspace.uri(path), range_of(span, workspace.client.encoding)), label
         )
         for span, label in found.labels
         if (path := analysis.path(span.source)) is not None
     ]
     page = _pages().get(found.code)
     return types.Diagnostic(
-        range=range_of(found.span, workspace.encoding),
+        range=range_of(found.span, workspace.client.encoding),
         message="\n".join(said),
         severity=_SEVERITIES[found.severity],
         code=found.code,

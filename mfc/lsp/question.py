@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lsprotocol.types import Location, Position, Range
+from lsprotocol.types import (
+    Location,
+    LSPErrorCodes,
+    OptionalVersionedTextDocumentIdentifier,
+    Position,
+    Range,
+    TextDocumentEdit,
+    TextEdit,
+    WorkspaceEdit,
+)
+from pygls.exceptions import JsonRpcException
 
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.navigation import PythonLocation
@@ -15,12 +25,18 @@ from mfc.lsp.positions import Positions, range_of
 from mfc.lsp.workspace import Workspace
 
 
+class Refusal(JsonRpcException):
+    """What was asked for can't be done: the client shows why."""
+
+    CODE = LSPErrorCodes.RequestFailed.value
+
+
 class Question:
     """A question about all files, as the open ones are when it is asked."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.encoding = workspace.encoding
+        self.encoding = workspace.client.encoding
         self.files = dict(workspace.files)
         self.open = [*workspace.analyses.values()]
 
@@ -56,6 +72,10 @@ class FileQuestion(Question):
         offset = self.offset(position)
         return self.analysis.near(offset), offset
 
+    def lines(self, text: str) -> str:
+        """A text that is to be put into the file, with the ends of lines that the file has."""
+        return text.replace("\n", "\r\n") if "\r\n" in self.analysis.file.text and "\r" not in text else text
+
     def offset(self, position: Position) -> int:
         return self.analysis.file.positions.offset(position)
 
@@ -63,6 +83,19 @@ class FileQuestion(Question):
         if span.source.text is self.analysis.file.text:
             return self.analysis.file.positions.range(span.start, span.end)
         return super().range(span)
+
+    def workspace_edit(self, edits: Mapping[str, list[TextEdit]]) -> WorkspaceEdit:
+        """Changes of files by path. Of open ones the version is told, so that no other is changed, where the client
+        takes that."""
+        uri = self.workspace.uri
+        if not self.workspace.client.versioned_edits:
+            return WorkspaceEdit(changes={uri(path): edits[path] for path in edits})
+        changes = []
+        for path, of_file in edits.items():
+            version = self.files[path].version if path in self.files else None
+            document = OptionalVersionedTextDocumentIdentifier(uri(path), version)
+            changes.append(TextDocumentEdit(document, [*of_file]))
+        return WorkspaceEdit(document_changes=changes)
 
     def python_location(self, place: PythonLocation) -> Location:
         """A place in a Python file. What can't be read any more is taken to be plain."""

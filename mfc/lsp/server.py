@@ -16,16 +16,17 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from lsprotocol import types
+from pygls.capabilities import get_capability
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.grammar import parser
-from mfc.lsp import features
+from mfc.lsp import reading, writing
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16
-from mfc.lsp.question import FileQuestion, Question
-from mfc.lsp.workspace import Workspace
+from mfc.lsp.question import FileQuestion, Question, Refusal
+from mfc.lsp.workspace import Client, Workspace
 
 T = TypeVar("T")
 
@@ -35,8 +36,11 @@ DEBOUNCE = 0.02
 SWITCH = 0.001
 """Seconds after which the worker lets messages be read."""
 
-TASKS = 10
-"""Tasks of the worker after which what they left is cleared away, where there is no pause before."""
+REST = 0.02
+"""Seconds after a report after which what is no longer used is cleared away: that takes longer than most answers."""
+
+CLUTTER = 150_000
+"""Objects that are there since, after which that is done at once: about 30 MB."""
 
 SECTION = "mfc"
 
@@ -51,9 +55,9 @@ class SpecServer(LanguageServer):
         self.specs = Workspace()
         self.ended = False
         self._worker = ThreadPoolExecutor(1, "compiler")
-        self._tasks = 0
         self._reporting: asyncio.Task[None] | None = None
         self._published: dict[str, Any] = {}
+        self._offered: writing.Offered | None = None
         self._tokens: dict[str, tuple[int, list[int]]] = {}
         for method in _SYNCHRONISATION:  # pygls counts lines otherwise than the protocol
             del self.protocol.fm.builtin_features[method]
@@ -62,22 +66,18 @@ class SpecServer(LanguageServer):
         """Lets the worker do a task. One that is cancelled before its turn is not done."""
 
         def done() -> T:
-            self._tasks += 1
-            if self._tasks > TASKS:
-                self.tidy()
+            if gc.get_count()[0] > CLUTTER:
+                gc.collect()
             return task()
 
         return await asyncio.get_running_loop().run_in_executor(self._worker, done)
-
-    def tidy(self) -> None:
-        """Clears away what is no longer used. Left to itself Python would do that in the middle of a task."""
-        self._tasks = 0
-        gc.collect()
 
     async def answer(self, task: Callable[[], T]) -> T | None:
         """What a task gives; None where it fails: a mistake in this package costs an answer, and not the server."""
         try:
             return await self.work(task)
+        except Refusal:
+            raise
         except Exception as error:
             self.failed(error)
             return None
@@ -113,7 +113,8 @@ class SpecServer(LanguageServer):
         if self.specs.renewed:
             self.specs.renewed = False
             self._refresh()
-        await self.work(self.tidy)
+        await asyncio.sleep(REST)
+        await self.work(gc.collect)
 
     def _publish(self, all: bool = False) -> None:
         """Publishes what differs from what the client has. What is not open waits until `all` is known of it."""
@@ -135,14 +136,29 @@ class SpecServer(LanguageServer):
 
     def _refresh(self) -> None:
         """Has the client ask anew about files that it did not change itself."""
-        can = self.client_capabilities.workspace
-        if can and can.semantic_tokens and can.semantic_tokens.refresh_support:
+        if get_capability(self.client_capabilities, "workspace.semantic_tokens.refresh_support"):
             self.workspace_semantic_tokens_refresh(None)
+
+    # ── completion ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def completions(self, params: types.CompletionParams) -> types.CompletionList | None:
+        found = await self.about(params.text_document.uri, lambda question: writing.offer(question, params))
+        if found is None:
+            return None
+        self._offered = found
+        return types.CompletionList(is_incomplete=False, items=found.items)
+
+    async def documented(self, item: types.CompletionItem) -> types.CompletionItem:
+        offered = self._offered
+        known = offered.items[item.data : item.data + 1] if offered and isinstance(item.data, int) else ()
+        if offered is None or not known or known[0].label != item.label:
+            return item  # of a list that was offered before the last one
+        return await self.answer(lambda: writing.resolve(offered, item)) or item
 
     # ── semantic tokens ─────────────────────────────────────────────────────────────────────────────────
 
     async def tokens(self, uri: str) -> types.SemanticTokens | None:
-        found = await self.about(uri, features.tokens)
+        found = await self.about(uri, reading.tokens)
         if found is None:
             return None
         number = self._tokens.get(uri, (0, []))[0] + 1
@@ -156,7 +172,7 @@ class SpecServer(LanguageServer):
         new = await self.tokens(uri)
         if new is None or known != str(number):
             return new
-        return types.SemanticTokensDelta(features.difference(old, new.data), new.result_id)
+        return types.SemanticTokensDelta(reading.difference(old, new.data), new.result_id)
 
 
 _SYNCHRONISATION = (
@@ -165,20 +181,26 @@ _SYNCHRONISATION = (
     types.TEXT_DOCUMENT_DID_CLOSE,
 )
 
-_FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
-    types.TEXT_DOCUMENT_HOVER: features.show_hover,
-    types.TEXT_DOCUMENT_DEFINITION: features.go_to_definition,
-    types.TEXT_DOCUMENT_TYPE_DEFINITION: features.go_to_type_definition,
-    types.TEXT_DOCUMENT_REFERENCES: features.find_references,
-    types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT: features.highlight,
-    types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: features.document_symbols,
-    types.TEXT_DOCUMENT_DOCUMENT_LINK: features.document_links,
-    types.TEXT_DOCUMENT_FOLDING_RANGE: features.folding_ranges,
-    types.TEXT_DOCUMENT_SELECTION_RANGE: features.selection_ranges,
+FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
+    types.TEXT_DOCUMENT_HOVER: reading.show_hover,
+    types.TEXT_DOCUMENT_DEFINITION: reading.go_to_definition,
+    types.TEXT_DOCUMENT_TYPE_DEFINITION: reading.go_to_type_definition,
+    types.TEXT_DOCUMENT_REFERENCES: reading.find_references,
+    types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT: reading.highlight,
+    types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: reading.document_symbols,
+    types.TEXT_DOCUMENT_DOCUMENT_LINK: reading.document_links,
+    types.TEXT_DOCUMENT_FOLDING_RANGE: reading.folding_ranges,
+    types.TEXT_DOCUMENT_SELECTION_RANGE: reading.selection_ranges,
+    types.TEXT_DOCUMENT_PREPARE_RENAME: writing.prepare_rename,
+    types.TEXT_DOCUMENT_RENAME: writing.rename_symbol,
+    types.TEXT_DOCUMENT_FORMATTING: writing.format_file,
+    types.TEXT_DOCUMENT_RANGE_FORMATTING: writing.format_part,
 }
 """What is asked about a file."""
 
 _OPTIONS: dict[str, Any] = {}
+
+_COMPLETION = types.CompletionOptions(trigger_characters=[".", '"', "/", "(", "="], resolve_provider=True)
 
 
 def make_server() -> SpecServer:
@@ -187,7 +209,16 @@ def make_server() -> SpecServer:
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        server.specs = Workspace(server.workspace.position_encoding or UTF16)
+        able = params.capabilities
+        server.specs = Workspace(
+            Client(
+                server.workspace.position_encoding or UTF16,
+                snippets=get_capability(
+                    able, "text_document.completion.completion_item.snippet_support", False
+                ),
+                versioned_edits=get_capability(able, "workspace.workspace_edit.document_changes", False),
+            )
+        )
         set_folders()
         if not server.specs.folders and params.root_uri:
             server.specs.folders = [folder for folder in [to_fs_path(params.root_uri)] if folder]
@@ -195,9 +226,8 @@ def make_server() -> SpecServer:
 
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
-        workspace = server.client_capabilities.workspace
-        watched = workspace and workspace.did_change_watched_files
-        if watched and watched.dynamic_registration:
+        able = server.client_capabilities
+        if get_capability(able, "workspace.did_change_watched_files.dynamic_registration"):
             watcher = types.FileSystemWatcher("**/*.{mfs,py}")
             options = types.DidChangeWatchedFilesRegistrationOptions([watcher])
             method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
@@ -243,8 +273,7 @@ def make_server() -> SpecServer:
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
         given = params.settings
-        workspace = server.client_capabilities.workspace
-        if not given and workspace and workspace.configuration:
+        if not given and get_capability(server.client_capabilities, "workspace.configuration"):
             items = [types.ConfigurationItem(section=SECTION)]
             given = (await server.workspace_configuration_async(types.ConfigurationParams(items)))[0]
         configure(given.get(SECTION, given) if isinstance(given, dict) else given)
@@ -267,26 +296,34 @@ def make_server() -> SpecServer:
         async def asked(params: Any) -> Any:
             return await server.about(params.text_document.uri, lambda question: feature(question, params))
 
-    for method, feature in _FEATURES.items():
+    for method, feature in FEATURES.items():
         add(method, feature)
 
     @server.feature(types.WORKSPACE_SYMBOL)
     async def symbols(params: types.WorkspaceSymbolParams) -> Any:
         question = Question(server.specs)
-        return await server.answer(lambda: features.symbols_of_workspace(question, params))
+        return await server.answer(lambda: reading.symbols_of_workspace(question, params))
 
-    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, features.LEGEND)
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, _COMPLETION)
+    async def completion(params: types.CompletionParams) -> Any:
+        return await server.completions(params)
+
+    @server.feature(types.COMPLETION_ITEM_RESOLVE)
+    async def resolve(item: types.CompletionItem) -> Any:
+        return await server.documented(item)
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, reading.LEGEND)
     async def tokens(params: types.SemanticTokensParams) -> Any:
         return await server.tokens(params.text_document.uri)
 
-    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL_DELTA, features.LEGEND)
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL_DELTA, reading.LEGEND)
     async def changed_tokens(params: types.SemanticTokensDeltaParams) -> Any:
         return await server.changed_tokens(params.text_document.uri, params.previous_result_id)
 
-    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_RANGE, features.LEGEND)
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_RANGE, reading.LEGEND)
     async def some_tokens(params: types.SemanticTokensRangeParams) -> Any:
         uri = params.text_document.uri
-        found = await server.about(uri, lambda question: features.tokens(question, params.range))
+        found = await server.about(uri, lambda question: reading.tokens(question, params.range))
         return None if found is None else types.SemanticTokens(found)
 
     return server
@@ -296,14 +333,20 @@ def serve(address: tuple[str, int] | None = None) -> bool:
     """Serves one client on standard input and output, or the first that connects to an address. Gives whether it ended
     as the protocol asks. Raises OSError where the address can't be listened on."""
     sys.setswitchinterval(SWITCH)
+    logging.getLogger("pygls.protocol.json_rpc").addFilter(_is_no_refusal)
     server = make_server()
     builtin_catalog()
     parser()
     gc.freeze()  # what stays is not looked through again and again
-    gc.disable()
+    gc.disable()  # Python would clear away in the middle of a task: see `REST`
     if address is None:
         out, sys.stdout = sys.stdout.buffer, sys.stderr  # nothing else may be said there
         server.start_io(stdout=out)
     else:
         server.start_tcp(*address)
     return server.ended
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a log has to be written: not of what was answered as it should be."""
+    return not (record.exc_info and isinstance(record.exc_info[1], Refusal))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,21 @@ MAX_KEPT = 250_000
 """Characters of the specs that are not open and yet kept as they were compiled: they take 130 bytes each."""
 
 
+@dataclass(frozen=True)
+class Client:
+    """What a client can do: `encoding` is the one in which it counts positions; with `snippets`, it has the user fill
+    in what a text leaves open; with `versioned_edits`, it changes a file only in the version that is meant."""
+
+    encoding: str = UTF16
+    snippets: bool = True
+    versioned_edits: bool = True
+
+
 class Workspace:
     """All open files by path, and the specs in the folders that are open."""
 
-    def __init__(self, encoding: str = UTF16, folders: Sequence[str] = ()) -> None:
-        self.encoding = encoding
+    def __init__(self, client: Client | None = None, folders: Sequence[str] = ()) -> None:
+        self.client = client or Client()
         self.folders = folders
         self.files: dict[str, OpenFile] = {}
         self.analyses: dict[str, Analysis] = {}
@@ -70,7 +81,7 @@ class Workspace:
 
     def open(self, uri: str, version: int, text: str) -> None:
         path = self.path(uri)
-        self.files[path] = OpenFile(uri, path, version, text, self.encoding)
+        self.files[path] = OpenFile(uri, path, version, text, self.client.encoding)
         self.changed([path])
 
     def edit(self, uri: str, version: int, changes: Iterable[TextDocumentContentChangeEvent]) -> None:
@@ -129,7 +140,7 @@ class Workspace:
                 except (OSError, ValueError):
                     continue
                 known = Analysis(
-                    OpenFile(self.uri(path), path, None, text, self.encoding), overlay, self.settings
+                    OpenFile(self.uri(path), path, None, text, self.client.encoding), overlay, self.settings
                 )
             self._closed[path] = known
             while sum(len(a.file.text) for a in self._closed.values()) > MAX_KEPT and len(self._closed) > 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.capabilities import get_capability
 from pygls.uris import from_fs_path
 from pytest_lsp import LanguageClient, client_capabilities
 from pytest_lsp.client import DEFAULT_CLIENT_FEATURES
@@ -133,13 +134,16 @@ def codes(found: Sequence[types.Diagnostic] | None) -> list[str] | None:
 
 @asynccontextmanager
 async def editing(
-    folder: Path, command: Sequence[str], *, encoding: str = UTF16, options: Any = None
+    folder: Path, command: Sequence[str], *, encoding: str = UTF16, options: Any = None, snippets: bool = True
 ) -> AsyncIterator[Editor]:
     """An editor with a folder open, whose server runs as a process of its own."""
     editor = Editor(folder, encoding)
     await editor.start_io(*command, env={**os.environ, "MFC_CACHE": str(folder / "cache")})
     capabilities = client_capabilities("visual-studio-code")
     capabilities.general = types.GeneralClientCapabilities(position_encodings=[encoding])  # type: ignore[list-item]
+    item = get_capability(capabilities, "text_document.completion.completion_item")
+    assert item is not None and item.snippet_support
+    item.snippet_support = snippets
     root = types.WorkspaceFolder(str(from_fs_path(str(folder))), folder.name)
     await editor.initialize_session(
         types.InitializeParams(

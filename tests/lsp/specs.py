@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 BLOCKS = """## A linear layer 🙂 with what comes behind it.
-block dense(nf, act = true) {
+block dense(nf,act=true) {
     linear(nf)
     if act { relu() }
 }
@@ -23,7 +23,7 @@ let tenth = 1 / 10  # 👩\u200d🔬 a tenth 🙂
 data digits: image -> category {
     source           = builtin("digits")
     split            = random(valid = 0.2, seed = 42)
-    label            = parent()
+    label  = parent()
     item_transforms  = [resize(8)]
     batch_transforms = [rotate(10), normalize(digits_stats)]
     batch_size       = 64

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
-from mfc.lsp.features import LEGEND
+from mfc.dsl.format import format
 from mfc.lsp.positions import Positions
+from mfc.lsp.reading import LEGEND
 from tests.lsp import specs
 from tests.lsp.editor import COMMAND, Editor, codes, editing
 
@@ -262,3 +264,126 @@ async def test_selections(editor: Editor) -> None:
         around = around.parent
     assert shown[:3] == ["width", "(width)", "dense(width)"]
     assert shown[-1] == editor.texts[SPEC]
+
+
+# ── writing ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def completions(editor: Editor, mark: str, behind: str) -> dict[str, types.CompletionItem]:
+    """What is offered behind a part that a piece of text begins with."""
+    where = types.CompletionParams(editor.document(SPEC), editor.at(SPEC, mark, behind))
+    found = await editor.text_document_completion_async(where)
+    assert isinstance(found, types.CompletionList) and not found.is_incomplete
+    assert [item.sort_text for item in found.items] == sorted(str(item.sort_text) for item in found.items)
+    return {item.label: item for item in found.items}
+
+
+async def test_completion_of_values(editor: Editor) -> None:
+    found = await completions(editor, "loss      = cross_entropy", "loss      = cross")
+    item = found["cross_entropy"]
+    assert item.kind == types.CompletionItemKind.Function
+    assert isinstance(item.text_edit, types.TextEdit)
+    assert editor.shown(SPEC, item.text_edit.range) in ("cross", "cross_entropy")
+    resolved = await editor.completion_item_resolve_async(item)
+    assert isinstance(resolved.documentation, types.MarkupContent)
+    assert "cross_entropy" in resolved.documentation.value
+    assert "adam" not in found
+
+
+async def test_completion_of_fields(editor: Editor) -> None:
+    found = await completions(editor, "    epochs    = 2", "    epochs")
+    assert found["callbacks"].kind == types.CompletionItemKind.Field
+
+
+async def test_completion_of_members_and_references(editor: Editor) -> None:
+    assert "classes" in await completions(editor, "linear(digits.classes", "linear(digits.")
+    assert {"width", "tenth"} <= {*await completions(editor, "dense(width)", "dense(")}
+
+
+async def test_completion_of_paths(editor: Editor) -> None:
+    found = await completions(editor, 'import "blocks.mfs"', 'import "')
+    assert found["blocks.mfs"].kind == types.CompletionItemKind.File
+    assert "std/" in found
+
+
+async def test_completion_in_what_can_not_be_read(editor: Editor) -> None:
+    assert "builtin" in await completions(editor, 'source = builtin("digits"\r', "source = buil")
+
+
+async def test_an_item_of_an_earlier_list_is_left_as_it_is(editor: Editor) -> None:
+    old = (await completions(editor, "dense(width)", "dense("))["width"]
+    await completions(editor, 'import "blocks.mfs"', 'import "')
+    assert await editor.completion_item_resolve_async(old) == old
+
+
+async def test_rename_over_files(editor: Editor) -> None:
+    asked = at(editor, "dense(width)", "dense")
+    found = await editor.text_document_prepare_rename_async(
+        types.PrepareRenameParams(asked.text_document, asked.position)
+    )
+    assert isinstance(found, types.PrepareRenamePlaceholder)
+    assert (editor.shown(SPEC, found.range), found.placeholder) == ("dense", "dense")
+    edit = await editor.text_document_rename_async(
+        types.RenameParams(asked.text_document, asked.position, "thick")
+    )
+    assert edit is not None and edit.document_changes is not None
+    changed = {}
+    for change in edit.document_changes:
+        assert isinstance(change, types.TextDocumentEdit) and change.text_document.version == 1
+        changed[change.text_document.uri] = [e.range for e in change.edits if isinstance(e, types.TextEdit)]
+        assert {e.new_text for e in change.edits if isinstance(e, types.TextEdit)} == {"thick"}
+    assert changed == {
+        editor.uri(BLOCKS): [place(editor, BLOCKS, "block dense", "dense").range],
+        editor.uri(SPEC): [
+            place(editor, SPEC, "(dense)", "dense").range,
+            place(editor, SPEC, "dense(width)", "dense").range,
+        ],
+    }
+
+
+async def test_a_rename_that_can_not_be_is_refused_with_its_reason(editor: Editor) -> None:
+    asked = at(editor, "flatten()", "flatten")
+    with pytest.raises(JsonRpcException, match="comes with mfc") as error:
+        await editor.text_document_prepare_rename_async(
+            types.PrepareRenameParams(asked.text_document, asked.position)
+        )
+    assert error.value.code == types.LSPErrorCodes.RequestFailed.value
+    asked = at(editor, "let tenth", "tenth")
+    with pytest.raises(JsonRpcException):
+        await editor.text_document_rename_async(
+            types.RenameParams(asked.text_document, asked.position, "not a name")
+        )
+
+
+# ── layout ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def applied(editor: Editor, name: str, edits: Sequence[types.TextEdit]) -> str:
+    """The text of a file after edits."""
+    text = editor.texts[name]
+    positions = Positions(text, editor.encoding)
+    for start, end, new in sorted(((*positions.offsets(e.range), e.new_text) for e in edits), reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+OPTIONS = types.FormattingOptions(tab_size=4, insert_spaces=True)
+
+
+async def test_formatting(editor: Editor) -> None:
+    edits = await editor.text_document_formatting_async(
+        types.DocumentFormattingParams(editor.document(BLOCKS), OPTIONS)
+    )
+    assert edits is not None
+    assert applied(editor, BLOCKS, edits) == format(specs.BLOCKS) != specs.BLOCKS
+
+
+async def test_formatting_of_a_part(editor: Editor) -> None:
+    part = types.Range(editor.at(SPEC, "data digits", "data "), editor.at(SPEC, "batch_size", "ba"))
+    edits = await editor.text_document_range_formatting_async(
+        types.DocumentRangeFormattingParams(editor.document(SPEC), part, OPTIONS)
+    )
+    assert edits is not None
+    after = applied(editor, SPEC, edits)
+    assert "    label            = parent()\r\n" in after
+    assert after.replace(" ", "") == specs.SPEC.replace(" ", "") and after != specs.SPEC

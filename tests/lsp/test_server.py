@@ -176,6 +176,26 @@ async def test_a_hostile_spec_keeps_nobody_waiting(editor: Editor) -> None:
     assert found and "E0602" in found
 
 
+@pytest.mark.parametrize("snippets", [True, False])
+async def test_what_is_typed_is_completed_at_once(folder: Path, snippets: bool) -> None:
+    async with editing(folder, COMMAND, snippets=snippets) as editor:
+        editor.open("spec.mfs")
+        editor.replace("spec.mfs", "    epochs  = 1", "    epochs  = 1\r\n    call")
+        where = editor.at("spec.mfs", "call\r", "call")
+        found = await editor.text_document_completion_async(
+            types.CompletionParams(editor.document("spec.mfs"), where)
+        )
+        assert isinstance(found, types.CompletionList)
+        [item] = [item for item in found.items if item.label == "callbacks"]
+        assert isinstance(item.text_edit, types.TextEdit)
+        assert editor.shown("spec.mfs", item.text_edit.range) == "call"
+        if snippets:
+            assert item.insert_text_format == types.InsertTextFormat.Snippet
+            assert item.text_edit.new_text.startswith("callbacks = [$")
+        else:
+            assert item.insert_text_format is None and item.text_edit.new_text == "callbacks"
+
+
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────
 
 

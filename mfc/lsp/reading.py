@@ -1,4 +1,4 @@
-"""The features that look at specs: each is asked of `mfc.dsl.editor`, and its answer put into the protocol."""
+"""The features that read specs: each is asked of `mfc.dsl.editor`, and its answer put into the protocol."""
 
 from __future__ import annotations
 

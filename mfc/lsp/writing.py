@@ -1,0 +1,143 @@
+"""The features that help to write specs: each is asked of `mfc.dsl.editor`, and its answer put into the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lsprotocol import types
+
+from mfc.dsl.editor.completion import complete, documentation
+from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.edits import Edit
+from mfc.dsl.editor.navigation import symbol_at
+from mfc.dsl.editor.offers import Completion
+from mfc.dsl.editor.rename import Refused, prepare, rename
+from mfc.dsl.format import Edit as Layout
+from mfc.dsl.format import format_edits, format_range
+from mfc.lsp.question import FileQuestion, Refusal
+
+_KINDS = {
+    "param": types.CompletionItemKind.Constant,
+    "let": types.CompletionItemKind.Constant,
+    "data": types.CompletionItemKind.Struct,
+    "tokenizer": types.CompletionItemKind.Struct,
+    "optimizer": types.CompletionItemKind.Struct,
+    "block": types.CompletionItemKind.Function,
+    "model": types.CompletionItemKind.Class,
+    "train": types.CompletionItemKind.Event,
+    "evaluate": types.CompletionItemKind.Event,
+    "export": types.CompletionItemKind.Event,
+    "module": types.CompletionItemKind.Class,
+    "group": types.CompletionItemKind.Module,
+    "phase": types.CompletionItemKind.Module,
+    "component": types.CompletionItemKind.Function,
+    "function": types.CompletionItemKind.Function,
+    "statement": types.CompletionItemKind.Function,
+    "constant": types.CompletionItemKind.Constant,
+    "choice": types.CompletionItemKind.EnumMember,
+    "attribute": types.CompletionItemKind.Property,
+    "field": types.CompletionItemKind.Field,
+    "argument": types.CompletionItemKind.Property,
+    "type": types.CompletionItemKind.TypeParameter,
+    "declaration": types.CompletionItemKind.Snippet,
+    "keyword": types.CompletionItemKind.Keyword,
+    "file": types.CompletionItemKind.File,
+    "folder": types.CompletionItemKind.Folder,
+}
+
+
+def text_edits(question: FileQuestion, edits: Iterable[Edit]) -> list[types.TextEdit]:
+    return [types.TextEdit(question.range(edit.span), question.lines(edit.text)) for edit in edits]
+
+
+# ── names ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def prepare_rename(
+    question: FileQuestion, params: types.PrepareRenameParams
+) -> types.PrepareRenamePlaceholder:
+    documents, offset = _named_at(question, params.position)
+    found = prepare(documents, question.document, offset)
+    if isinstance(found, Refused):
+        raise Refusal(found.message)
+    return types.PrepareRenamePlaceholder(question.range(found.span), found.name)
+
+
+def rename_symbol(question: FileQuestion, params: types.RenameParams) -> types.WorkspaceEdit:
+    """Another name in all files. Those that are open are changed only as long as they are as they were looked at."""
+    documents, offset = _named_at(question, params.position)
+    found = rename(documents, question.document, offset, params.new_name)
+    if isinstance(found, Refused):
+        raise Refusal(found.message)
+    return question.workspace_edit({path: text_edits(question, edits) for path, edits in found.edits.items()})
+
+
+def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[Document], int]:
+    """The files in which the name at a position may stand, and its offset."""
+    offset = question.offset(position)
+    symbol = symbol_at(question.document, offset)
+    return [] if symbol is None else [*question.documents(symbol.name)], offset
+
+
+# ── layout ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def format_file(question: FileQuestion, _: types.DocumentFormattingParams) -> list[types.TextEdit]:
+    return _layout(question, format_edits(question.analysis.file.text))
+
+
+def format_part(question: FileQuestion, params: types.DocumentRangeFormattingParams) -> list[types.TextEdit]:
+    """Formats the lines that a range has a part of; one that ends where a line begins has none of that."""
+    file, first, end = question.analysis.file, params.range.start.line, params.range.end
+    if end.character:
+        end = types.Position(end.line + 1, 0)
+    lines = types.Range(types.Position(first, 0), end)
+    return _layout(question, format_range(file.text, *file.positions.offsets(lines)))
+
+
+def _layout(question: FileQuestion, edits: Iterable[Layout]) -> list[types.TextEdit]:
+    range = question.analysis.file.positions.range
+    return [types.TextEdit(range(edit.start, edit.end), edit.text) for edit in edits]
+
+
+# ── completion ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What was offered at a place, kept as long as the client may ask for the documentation of one of them."""
+
+    document: Document
+    completions: Sequence[Completion]
+    items: Sequence[types.CompletionItem]
+
+
+def offer(question: FileQuestion, params: types.CompletionParams) -> Offered:
+    document, offset = question.near(params.position)
+    found = complete(document, offset, question.analysis.overlay)
+    return Offered(document, found, [_item(question, at, completion) for at, completion in enumerate(found)])
+
+
+def _item(question: FileQuestion, at: int, completion: Completion) -> types.CompletionItem:
+    """A client that can't fill in what is left open gets the bare name."""
+    snippet = completion.snippet and question.workspace.client.snippets
+    text = completion.label if completion.snippet and not snippet else completion.text
+    return types.CompletionItem(
+        label=completion.label,
+        kind=_KINDS.get(completion.kind, types.CompletionItemKind.Variable),
+        detail=completion.detail or None,
+        sort_text=f"{at:05}",
+        insert_text_format=types.InsertTextFormat.Snippet if snippet else None,
+        text_edit=types.TextEdit(question.range(completion.span), question.lines(text)),
+        additional_text_edits=text_edits(question, completion.edits) or None,
+        data=at,
+    )
+
+
+def resolve(offered: Offered, item: types.CompletionItem) -> types.CompletionItem:
+    """An item that was offered, with its documentation."""
+    assert isinstance(item.data, int)
+    text = documentation(offered.document, offered.completions[item.data])
+    item.documentation = types.MarkupContent(types.MarkupKind.Markdown, text) if text else None
+    return item
