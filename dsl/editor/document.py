@@ -19,6 +19,7 @@ from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import Comment, Expr, File, Name, Stmt
 from mfc.dsl.types import ANY, Type
+from mfc.dsl.values import Shape
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
@@ -118,6 +119,20 @@ class Document:
     def passed(self, what: Stmt | Name) -> Sequence[Passed]:
         """What a statement of a body made of tensors: see `Recording.passed`."""
         return self.recording.passed(what)
+
+    def steps_at(self, span: Span) -> Sequence[Shape]:
+        """What a source or transform makes of items in all data blocks that have it, each shape once."""
+        return self._steps.get((span.start, span.end), ())
+
+    @cached_property
+    def _steps(self) -> dict[tuple[int, int], list[Shape]]:
+        found: dict[tuple[int, int], list[Shape]] = {}
+        for info in self.compiled.checked.data.values():
+            for _, span, shape in info.shapes:
+                known = found.setdefault((span.start, span.end), [])
+                if span.source is self.source and shape not in known:
+                    known.append(shape)
+        return found
 
     def layers_at(self, span: Span) -> Sequence[LayerRecord]:
         """What a layer's statement stands for in all models whose shapes are known, each as it is found there."""

@@ -12,10 +12,9 @@ from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.ir import Fact
 from mfc.dsl.recording import Passed
 from mfc.dsl.resolve import Declared
-from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo, TrainInfo
 from mfc.dsl.types import Unknown
-from mfc.dsl.values import Current, Instance, Kept, Shape, show
+from mfc.dsl.values import Current, Instance, Kept, show
 
 SHOWN = 4
 """How many values, shapes or instances are listed."""
@@ -139,13 +138,3 @@ def facts_of_model(model: Elaborated) -> Iterator[str]:
     yield f"{count:,} layer{'s' if count != 1 else ''}{learned}"
     if groups := [group for group in model.parameter_groups if group]:
         yield f"groups {listed(groups)}"
-
-
-def step_at(document: Document, span: Span) -> list[Shape]:
-    """What a transform that stands at a span makes of items, in all data blocks that have it, each once."""
-    found: dict[Any, Shape] = {}
-    for info in document.compiled.checked.data.values():
-        for _, at, shape in info.shapes:
-            if at.source is span.source and (at.start, at.end) == (span.start, span.end):
-                found.setdefault(tuple(map(str, shape)), shape)
-    return list(found.values())

@@ -13,7 +13,7 @@ from mfc.dsl.editor.bindings import Bindings
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.declared import declaration_form, declaration_markdown, file_markdown, parameter_form
 from mfc.dsl.editor.document import Document
-from mfc.dsl.editor.facts import changes, counts, listed, plain_values, shape_in_words, step_at
+from mfc.dsl.editor.facts import changes, counts, listed, plain_values, shape_in_words
 from mfc.dsl.editor.occurrences import Occurrence
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.reference import fenced
@@ -187,7 +187,7 @@ def _found(
             yield from _shapes(document, statement)
     elif isinstance(statement, GroupStmt) and statement.name in nodes:
         yield from _shapes(document, statement)
-    if expr is not None and (shapes := step_at(document, expr.span)):
+    if expr is not None and (shapes := document.steps_at(expr.span)):
         yield _line("An item after it", [shape_in_words(shape) for shape in shapes])
 
 

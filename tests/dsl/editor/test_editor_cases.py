@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import complete
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
+from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.signature_help import signature_help
 from tests.conftest import Golden
-from tests.dsl.editor.documents import SPECS, NearbyFiles
+from tests.dsl.editor.documents import SPECS, NearbyFiles, of_file
 from tests.dsl.editor.marked import cases, marked, shown
 
 
@@ -73,8 +75,35 @@ def test_at_marks(feature: str, path: Path, golden: Golden) -> None:
     golden(path.with_suffix(".out"), "\n".join(answers))
 
 
+def run_inlay_hints(document: Document) -> str:
+    """The text with its hints: `conv2d(⟨nf =⟩64, ⟨ks =⟩3)⟨64 x 32 x 32⟩`."""
+    text, found = document.text, inlay_hints(document, 0, len(document.text))
+    for hint in reversed(found):
+        text = f"{text[: hint.offset]}⟨{hint.label}⟩{text[hint.offset :]}"
+    return text + "".join(f"\n{hint.label}: {hint.more}" for hint in found if hint.more) + "\n"
+
+
+def run_code_lens(document: Document) -> str:
+    return "".join(
+        f"{document.source.position(lens.span.start)[0]}: {lens.title}: {lens.command}"
+        f" {Path(lens.path).name} {lens.target}\n"
+        for lens in code_lenses(document)
+    )
+
+
+WHOLE: dict[str, Callable[[Document], str]] = {"inlay_hints": run_inlay_hints, "code_lens": run_code_lens}
+OF_WHOLE = [(feature, path) for feature in WHOLE for path in cases(feature)]
+
+
+@pytest.mark.parametrize(
+    ("feature", "path"), OF_WHOLE, ids=[f"{feature}/{path.stem}" for feature, path in OF_WHOLE]
+)
+def test_whole_files(feature: str, path: Path, golden: Golden) -> None:
+    golden(path.with_suffix(".out"), WHOLE[feature](of_file(path)))
+
+
 def test_cases_are_found() -> None:
     folder = Path(__file__).parent / "cases"
-    assert {path.name for path in folder.iterdir()} == set(AT_MARKS)
+    assert {path.name for path in folder.iterdir()} == {*AT_MARKS, *WHOLE}
     assert len(ALL) >= 2
-    assert {path.with_suffix(".out") for _, path in ALL} == set(folder.rglob("*.out"))
+    assert {path.with_suffix(".out") for _, path in [*ALL, *OF_WHOLE]} == set(folder.rglob("*.out"))

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import Completion, complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
+from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.signature_help import signature_help
 from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with
 
@@ -34,9 +36,20 @@ def ask(document: Document, offset: int) -> None:
         documentation(document, offered)
 
 
+def ask_of_whole(document: Document) -> None:
+    """Asks all that can be asked of a whole text."""
+    end = len(document.text)
+    hints = inlay_hints(document, 0, end)
+    assert all(0 <= hint.offset <= end and hint.label for hint in hints)
+    middle = [hint for hint in hints if end // 3 <= hint.offset <= end // 2]
+    assert inlay_hints(document, end // 3, end // 2) == middle
+    assert all(lens.span.text == lens.target for lens in code_lenses(document))
+
+
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())
 def test_every_place_of_the_specs_has_an_answer(path: Path) -> None:
     document = of_file(path)
+    ask_of_whole(document)
     for offset in range(0, len(document.text) + 1, 31):  # no divisor of the indentation
         ask(document, offset)
 
@@ -56,6 +69,7 @@ def broken(draw: st.DrawFn) -> tuple[Path, str]:
 @settings(max_examples=60, deadline=None)
 def test_every_place_of_broken_specs_has_an_answer(spec: tuple[Path, str], places: list[float]) -> None:
     document = of_file_with(*spec)
+    ask_of_whole(document)
     for place in places:
         ask(document, round(place * len(document.text)))
 
