@@ -8,8 +8,10 @@ from typing import Any
 
 from lsprotocol import types
 
+from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.folding import folds, selections
 from mfc.dsl.editor.hover import hover
+from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.links import links
 from mfc.dsl.editor.navigation import (
     Place,
@@ -55,6 +57,35 @@ def show_hover(question: FileQuestion, params: types.HoverParams) -> types.Hover
         return None
     text = types.MarkupContent(types.MarkupKind.Markdown, found.markdown)
     return types.Hover(text, question.range(found.span))
+
+
+def show_inlay_hints(question: FileQuestion, params: types.InlayHintParams) -> list[types.InlayHint]:
+    positions = question.analysis.file.positions
+    start, end = positions.offsets(params.range)
+    return [
+        types.InlayHint(
+            position=positions.position(hint.offset),
+            label=hint.label,
+            kind=types.InlayHintKind.Parameter if hint.kind == "arguments" else types.InlayHintKind.Type,
+            tooltip=hint.more or None,
+            padding_left=hint.kind != "arguments",
+            padding_right=hint.kind == "arguments",
+        )
+        for hint in inlay_hints(question.document, start, end, question.workspace.hints)
+    ]
+
+
+def show_lenses(question: FileQuestion, _: types.CodeLensParams) -> list[types.CodeLens]:
+    """The commands are the client's: it has the terminal. They take the spec's URI and the name of a declaration."""
+    return [
+        types.CodeLens(
+            question.range(lens.span),
+            types.Command(
+                lens.title, lens.command, arguments=[question.workspace.uri(lens.path), lens.target]
+            ),
+        )
+        for lens in code_lenses(question.document)
+    ]
 
 
 # ── from a name to where it comes from, and to where it is used ─────────────────────────────────────────

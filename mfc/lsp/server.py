@@ -106,8 +106,9 @@ class SpecServer(LanguageServer):
 
     async def _report(self) -> None:
         await asyncio.sleep(DEBOUNCE)
-        for analysis in [*self.specs.due]:
+        while analysis := self.specs.due():
             await self.answer(lambda analysis=analysis: analysis.findings)
+            self.specs.done(analysis)
             self._publish()
         self._publish(all=True)
         if self.specs.renewed:
@@ -136,8 +137,17 @@ class SpecServer(LanguageServer):
 
     def _refresh(self) -> None:
         """Has the client ask anew about files that it did not change itself."""
-        if get_capability(self.client_capabilities, "workspace.semantic_tokens.refresh_support"):
+        able = self.client_capabilities
+        if get_capability(able, "workspace.semantic_tokens.refresh_support"):
             self.workspace_semantic_tokens_refresh(None)
+        if get_capability(able, "workspace.inlay_hint.refresh_support"):
+            self.workspace_inlay_hint_refresh(None)
+        if get_capability(able, "workspace.code_lens.refresh_support"):
+            self.workspace_code_lens_refresh(None)
+
+    def close(self, uri: str) -> None:
+        self.specs.close(uri)
+        self._tokens.pop(uri, None)
 
     # ── completion ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,13 +194,17 @@ _SYNCHRONISATION = (
 FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
     types.TEXT_DOCUMENT_HOVER: reading.show_hover,
     types.TEXT_DOCUMENT_DEFINITION: reading.go_to_definition,
+    types.TEXT_DOCUMENT_DECLARATION: reading.go_to_definition,
     types.TEXT_DOCUMENT_TYPE_DEFINITION: reading.go_to_type_definition,
     types.TEXT_DOCUMENT_REFERENCES: reading.find_references,
     types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT: reading.highlight,
     types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: reading.document_symbols,
     types.TEXT_DOCUMENT_DOCUMENT_LINK: reading.document_links,
+    types.TEXT_DOCUMENT_INLAY_HINT: reading.show_inlay_hints,
+    types.TEXT_DOCUMENT_CODE_LENS: reading.show_lenses,
     types.TEXT_DOCUMENT_FOLDING_RANGE: reading.folding_ranges,
     types.TEXT_DOCUMENT_SELECTION_RANGE: reading.selection_ranges,
+    types.TEXT_DOCUMENT_SIGNATURE_HELP: writing.show_signature,
     types.TEXT_DOCUMENT_PREPARE_RENAME: writing.prepare_rename,
     types.TEXT_DOCUMENT_RENAME: writing.rename_symbol,
     types.TEXT_DOCUMENT_FORMATTING: writing.format_file,
@@ -198,7 +212,9 @@ FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
 }
 """What is asked about a file."""
 
-_OPTIONS: dict[str, Any] = {}
+_OPTIONS: dict[str, Any] = {
+    types.TEXT_DOCUMENT_SIGNATURE_HELP: types.SignatureHelpOptions(["(", ","], [")"]),
+}
 
 _COMPLETION = types.CompletionOptions(trigger_characters=[".", '"', "/", "(", "="], resolve_provider=True)
 
@@ -222,7 +238,7 @@ def make_server() -> SpecServer:
         set_folders()
         if not server.specs.folders and params.root_uri:
             server.specs.folders = [folder for folder in [to_fs_path(params.root_uri)] if folder]
-        configure(params.initialization_options)
+        server.specs.configure(params.initialization_options)
 
     @server.feature(types.INITIALIZED)
     async def initialized(_: types.InitializedParams) -> None:
@@ -253,7 +269,7 @@ def make_server() -> SpecServer:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:
-        server.specs.close(params.text_document.uri)
+        server.close(params.text_document.uri)
         server.report()
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
@@ -276,20 +292,12 @@ def make_server() -> SpecServer:
         if not given and get_capability(server.client_capabilities, "workspace.configuration"):
             items = [types.ConfigurationItem(section=SECTION)]
             given = (await server.workspace_configuration_async(types.ConfigurationParams(items)))[0]
-        configure(given.get(SECTION, given) if isinstance(given, dict) else given)
+        server.specs.configure(given.get(SECTION, given) if isinstance(given, dict) else given)
         server.report()
 
     def set_folders() -> None:
         folders = [to_fs_path(folder.uri) for folder in server.workspace.folders.values()]
         server.specs.folders = [folder for folder in folders if folder]
-
-    def configure(given: Any) -> None:
-        """Takes `{"settings": {"epochs": 3}, "allowOutside": "../shared"}`; what is left out is not set."""
-        given = given if isinstance(given, dict) else {}
-        settings, folder = given.get("settings"), given.get("allowOutside")
-        server.specs.configure(
-            settings if isinstance(settings, dict) else {}, folder if isinstance(folder, str) else None
-        )
 
     def add(method: str, feature: Callable[[FileQuestion, Any], Any]) -> None:
         @server.feature(method, _OPTIONS.get(method))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from lsprotocol.types import TextDocumentContentChangeEvent
 from pygls.uris import from_fs_path, to_fs_path
 
+from mfc.dsl.editor.inlay_hints import HintOptions
 from mfc.dsl.params import Text
 from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay
 from mfc.lsp.positions import UTF16
@@ -51,9 +52,12 @@ class Workspace:
         self.analyses: dict[str, Analysis] = {}
         self.renewed = False
         """Whether something was learnt anew of files that were not edited themselves."""
+        self._importers: dict[str, dict[str, Sequence[str]]] = {}
+        """By the path of a file that is imported: the open specs that do, and the folders that they may read from."""
         self._closed: dict[str, Analysis] = {}
         self.settings: Mapping[str, Any] = {}
         self.allow_outside: Path | None = None
+        self.hints = HintOptions()
 
     @property
     def folder(self) -> str:
@@ -71,10 +75,17 @@ class Workspace:
 
     # ── what happens to files ───────────────────────────────────────────────────────────────────────────
 
-    def configure(self, settings: Mapping[str, Any], allow_outside: str | None) -> None:
-        """Sets values of params, for all specs that have them, and a folder that all may read."""
-        self.settings = {n: Text(v) if isinstance(v, str) else v for n, v in settings.items()}
-        self.allow_outside = Path(self.folder, os.path.expanduser(allow_outside)) if allow_outside else None
+    def configure(self, given: Any) -> None:
+        """Takes `{"settings": {"epochs": 3}, "allowOutside": "../shared", "hints": {"items": false}}`: values of
+        params, for all specs that have them; a folder that all may read; inlay hints that are not shown. What is left
+        out is as it is by default."""
+        settings, outside, hints = (_part(given, name) for name in ("settings", "allowOutside", "hints"))
+        self.settings = {n: Text(v) if isinstance(v, str) else v for n, v in _items(settings)}
+        known = {field.name for field in fields(HintOptions)}
+        self.hints = HintOptions(**{n: v for n, v in _items(hints) if n in known and isinstance(v, bool)})
+        self.allow_outside = None
+        if isinstance(outside, str) and outside:
+            self.allow_outside = Path(self.folder, os.path.expanduser(outside))
         self._closed = {}
         self.renewed |= bool(self.files)
         self._renew(self.files)
@@ -94,7 +105,9 @@ class Workspace:
         path = self.path(uri)
         self.files.pop(path, None)
         self.analyses.pop(path, None)
+        self._forget_importer(path)
         self.changed([path])
+        self._reach()
 
     def changed(self, paths: Iterable[str]) -> None:
         """Forgets what hangs on files that have changed, in the editor or on disk."""
@@ -113,8 +126,19 @@ class Workspace:
             self.analyses.pop(path, None)  # what changed last stands last
             self.analyses[path] = Analysis(self.files[path], self._overlay(path), self.settings)
 
+    def _forget_importer(self, path: str) -> None:
+        for importers in self._importers.values():
+            importers.pop(path, None)
+
+    def _roots(self, path: str) -> list[str]:
+        """The folders that a file may read from: its own, the one that the settings name, and those that are allowed to
+        the open specs which import it."""
+        own = [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])]
+        importing = [root for roots in self._importers.get(path, {}).values() for root in roots]
+        return [*dict.fromkeys([*(folder.as_posix() for folder in own), *importing])]
+
     def _overlay(self, path: str) -> Overlay:
-        return Overlay(self.files, [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])])
+        return Overlay(self.files, [Path(root) for root in self._roots(path)])
 
     # ── what is known of them ───────────────────────────────────────────────────────────────────────────
 
@@ -122,10 +146,21 @@ class Workspace:
         """That of an open file as it is now."""
         return self.analyses.get(self.path(uri))
 
-    @property
-    def due(self) -> Iterator[Analysis]:
-        """Those that nobody asked for yet, what changed last first."""
-        return (analysis for analysis in reversed([*self.analyses.values()]) if not analysis.done)
+    def due(self) -> Analysis | None:
+        """One that is to be worked out, what changed last first."""
+        return next((a for a in reversed(self.analyses.values()) if not a.done and not a.failed), None)
+
+    def done(self, analysis: Analysis) -> None:
+        """Is told that an analysis was worked out: open files that it imports may read what it may, from now on."""
+        analysis.failed = not analysis.done
+        self._forget_importer(analysis.file.path)
+        for path in [*analysis.overlay.asked]:
+            self._importers.setdefault(path, {})[analysis.file.path] = analysis.overlay.roots
+        self._reach()
+
+    def _reach(self) -> None:
+        """Forgets what was found out about files when they were allowed to read others than they are now."""
+        self._renew([p for p, a in self.analyses.items() if {*self._roots(p)} != {*a.overlay.roots}])
 
     def closed(self, word: str = "") -> Iterator[Analysis]:
         """The specs in the workspace's folders that are not open and have a word in their text, as they lie on disk."""
@@ -160,6 +195,14 @@ class Workspace:
                         key = (diagnostic.code, span.start, span.end, diagnostic.message)
                         found.setdefault(path, {}).setdefault(key, Finding(diagnostic, analysis))
         return {path: [*by_key.values()] for path, by_key in found.items()}
+
+
+def _part(given: Any, name: str) -> Any:
+    return given.get(name) if isinstance(given, dict) else None
+
+
+def _items(given: Any) -> list[tuple[str, Any]]:
+    return [*given.items()] if isinstance(given, dict) else []
 
 
 def _specs(folders: Iterable[str]) -> Iterator[str]:

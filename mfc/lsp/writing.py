@@ -13,8 +13,10 @@ from mfc.dsl.editor.edits import Edit
 from mfc.dsl.editor.navigation import symbol_at
 from mfc.dsl.editor.offers import Completion
 from mfc.dsl.editor.rename import Refused, prepare, rename
+from mfc.dsl.editor.signature_help import signature_help
 from mfc.dsl.format import Edit as Layout
 from mfc.dsl.format import format_edits, format_range
+from mfc.lsp.positions import UTF16, Positions
 from mfc.lsp.question import FileQuestion, Refusal
 
 _KINDS = {
@@ -45,6 +47,10 @@ _KINDS = {
     "file": types.CompletionItemKind.File,
     "folder": types.CompletionItemKind.Folder,
 }
+
+
+def markdown(text: str) -> types.MarkupContent | None:
+    return types.MarkupContent(types.MarkupKind.Markdown, text) if text else None
 
 
 def text_edits(question: FileQuestion, edits: Iterable[Edit]) -> list[types.TextEdit]:
@@ -101,6 +107,29 @@ def _layout(question: FileQuestion, edits: Iterable[Layout]) -> list[types.TextE
     return [types.TextEdit(range(edit.start, edit.end), edit.text) for edit in edits]
 
 
+# ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def show_signature(question: FileQuestion, params: types.SignatureHelpParams) -> types.SignatureHelp | None:
+    found = signature_help(*question.near(params.position))
+    if found is None:
+        return None
+    label = Positions(found.label, UTF16)  # counted so whatever was agreed on: it is no position in a file
+    shown = types.SignatureInformation(
+        label=found.label,
+        documentation=markdown(found.doc),
+        parameters=[
+            types.ParameterInformation(
+                (label.position(parameter.start).character, label.position(parameter.end).character),
+                markdown(parameter.doc),
+            )
+            for parameter in found.parameters
+        ],
+    )
+    active = len(found.parameters) if found.active is None else found.active  # behind the last: none of them
+    return types.SignatureHelp([shown], active_signature=0, active_parameter=active)
+
+
 # ── completion ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -138,6 +167,5 @@ def _item(question: FileQuestion, at: int, completion: Completion) -> types.Comp
 def resolve(offered: Offered, item: types.CompletionItem) -> types.CompletionItem:
     """An item that was offered, with its documentation."""
     assert isinstance(item.data, int)
-    text = documentation(offered.document, offered.completions[item.data])
-    item.documentation = types.MarkupContent(types.MarkupKind.Markdown, text) if text else None
+    item.documentation = markdown(documentation(offered.document, offered.completions[item.data]))
     return item

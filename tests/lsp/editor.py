@@ -23,7 +23,11 @@ LONGEST = 20
 """Seconds after which a test gives up waiting for what the server should say."""
 
 
-_REFRESHES = (types.WORKSPACE_SEMANTIC_TOKENS_REFRESH,)
+_REFRESHES = (
+    types.WORKSPACE_CODE_LENS_REFRESH,
+    types.WORKSPACE_INLAY_HINT_REFRESH,
+    types.WORKSPACE_SEMANTIC_TOKENS_REFRESH,
+)
 
 
 class Editor(LanguageClient):
@@ -50,8 +54,13 @@ class Editor(LanguageClient):
         def register(params: types.RegistrationParams) -> None:
             self.registered += params.registrations
 
+        async def refresh(method: str) -> None:
+            async with self.sent:
+                self.refreshed.append(method)
+                self.sent.notify_all()
+
         for method in _REFRESHES:
-            self.feature(method)(lambda _, method=method: self.refreshed.append(method))
+            self.feature(method)(lambda _, method=method: asyncio.ensure_future(refresh(method)) and None)
 
         for method, handler in DEFAULT_CLIENT_FEATURES.items():
             if method not in self.protocol.fm.features:
@@ -107,7 +116,7 @@ class Editor(LanguageClient):
         return said()[-1].diagnostics
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Waits until what was published fulfils a condition."""
+        """Waits until what the server said of itself fulfils a condition."""
         async with self.sent:
             await asyncio.wait_for(self.sent.wait_for(condition), LONGEST)
 
@@ -141,6 +150,8 @@ async def editing(
     await editor.start_io(*command, env={**os.environ, "MFC_CACHE": str(folder / "cache")})
     capabilities = client_capabilities("visual-studio-code")
     capabilities.general = types.GeneralClientCapabilities(position_encodings=[encoding])  # type: ignore[list-item]
+    assert capabilities.workspace is not None
+    capabilities.workspace.inlay_hint = types.InlayHintWorkspaceClientCapabilities(refresh_support=True)
     item = get_capability(capabilities, "text_document.completion.completion_item")
     assert item is not None and item.snippet_support
     item.snippet_support = snippets

@@ -387,3 +387,59 @@ async def test_formatting_of_a_part(editor: Editor) -> None:
     after = applied(editor, SPEC, edits)
     assert "    label            = parent()\r\n" in after
     assert after.replace(" ", "") == specs.SPEC.replace(" ", "") and after != specs.SPEC
+
+
+# ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_signature_help(editor: Editor) -> None:
+    where = types.SignatureHelpParams(
+        editor.document(SPEC), editor.at(SPEC, "one_cycle(lr = 3e-3)", "one_cycle(lr = 3")
+    )
+    found = await editor.text_document_signature_help_async(where)
+    assert found is not None
+    [signature] = found.signatures
+    assert signature.label.startswith("one_cycle(") and signature.parameters and found.active_parameter == 0
+    start, end = signature.parameters[0].label
+    assert isinstance(start, int) and isinstance(end, int)
+    assert signature.label[start:end].startswith("lr")
+
+
+async def test_declaration_is_definition(editor: Editor) -> None:
+    asked = at(editor, "= tenth)", "tenth")
+    found = await editor.text_document_declaration_async(
+        types.DeclarationParams(asked.text_document, asked.position)
+    )
+    assert isinstance(found, list | tuple)
+    assert [*found] == [place(editor, SPEC, "let tenth", "tenth")]
+
+
+# ── hints and lenses ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def hints(editor: Editor, part: types.Range) -> dict[str, types.InlayHint]:
+    """The hints of a part of the spec by the text of their line, up to where they stand."""
+    found = await editor.text_document_inlay_hint_async(types.InlayHintParams(editor.document(SPEC), part))
+    assert found is not None
+    return {
+        editor.shown(SPEC, types.Range(types.Position(hint.position.line, 0), hint.position)).strip(): hint
+        for hint in found
+    }
+
+
+async def test_inlay_hints(editor: Editor) -> None:
+    found = await hints(editor, Positions(editor.texts[SPEC]).all)
+    assert found["let tenth = 1 / 10"].label == "= 0.1"
+    assert found["flatten()"].kind == types.InlayHintKind.Type and "64" in str(found["flatten()"].label)
+    assert "32" in str(found["dense(width)"].label)
+    some = await hints(editor, place(editor, SPEC, "        dense(width)", "dense(width)").range)
+    assert some == {"dense(width)": found["dense(width)"]}
+
+
+async def test_lenses_name_commands_of_the_client(editor: Editor) -> None:
+    found = await editor.text_document_code_lens_async(types.CodeLensParams(editor.document(SPEC)))
+    assert found is not None
+    assert [(editor.shown(SPEC, lens.range), lens.command) for lens in found] == [
+        ("fit", types.Command("Run", "mfc.run", arguments=(editor.uri(SPEC), "fit"))),
+        ("fit", types.Command("Plan", "mfc.plan", arguments=(editor.uri(SPEC), "fit"))),
+    ]

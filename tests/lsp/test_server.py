@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from lsprotocol import types
 
-from mfc.lsp.positions import UTF8, UTF16, UTF32
+from mfc.lsp.positions import UTF8, UTF16, UTF32, Positions
 from tests.lsp.editor import COMMAND, LONGEST, Editor, codes, editing
 
 pytestmark = pytest.mark.asyncio
@@ -120,6 +120,7 @@ async def test_an_edit_of_an_imported_file_reaches_those_that_import_it(editor: 
     editor.replace("blocks.mfs", "block dense(nf)", "block thick(nf)")
     await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0213"])
     assert await editor.findings("blocks.mfs") == ()
+    await editor.until(lambda: len(editor.refreshed) >= 3)  # what the editor shows of the spec is of before
     editor.close("blocks.mfs")  # what is on disk counts again
     await editor.until(lambda: editor.last("spec.mfs") == ())
 
@@ -217,6 +218,21 @@ async def test_a_client_is_asked_for_settings_that_it_does_not_send(editor: Edit
     await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0306"])
 
 
+async def test_hints_can_be_left_out(editor: Editor) -> None:
+    async def hints() -> set[str]:
+        whole = Positions(editor.texts["spec.mfs"]).all
+        asked = types.InlayHintParams(editor.document("spec.mfs"), whole)
+        found = await editor.text_document_inlay_hint_async(asked)
+        return {str(hint.label) for hint in found or ()}
+
+    editor.open("spec.mfs")
+    assert "64" in await hints()
+    options = {"hints": {"layers": False, "arguments": "no", "others": True}}
+    editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"mfc": options}))
+    await editor.until(lambda: types.WORKSPACE_INLAY_HINT_REFRESH in editor.refreshed)
+    assert "64" not in await hints()
+
+
 async def test_a_folder_outside_can_be_allowed(folder: Path) -> None:
     (folder / "spec").mkdir()
     (folder / "spec" / "spec.mfs").write_bytes(SPEC.replace('"blocks', '"../blocks').encode())
@@ -225,6 +241,28 @@ async def test_a_folder_outside_can_be_allowed(folder: Path) -> None:
         assert codes(await editor.findings("spec/spec.mfs")) == ["E0214"]
         editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"allowOutside": "."}))
         await editor.until(lambda: editor.last("spec/spec.mfs") == ())
+
+
+async def test_an_imported_file_may_read_what_the_spec_may(folder: Path) -> None:
+    (folder / "parts").mkdir()
+    (folder / "parts" / "twice.mfs").write_text(
+        'import "../blocks.mfs" (dense)\nblock twice() { dense(8) dense(8) }\n'
+    )
+    (folder / "spec.mfs").write_bytes(
+        SPEC.replace('"blocks.mfs" (dense)', '"parts/twice.mfs" (twice)')
+        .replace("dense(size)", "twice()")
+        .encode()
+    )
+    async with editing(folder, COMMAND) as editor:
+        editor.open("parts/twice.mfs")
+        assert codes(await editor.findings("parts/twice.mfs")) == ["E0214"]
+        editor.open("spec.mfs")
+        await editor.until(lambda: editor.last("parts/twice.mfs") == ())
+        assert await editor.findings("spec.mfs") == ()
+        editor.replace("parts/twice.mfs", "dense(8) dense(8)", "dense(8)")
+        assert await editor.findings("parts/twice.mfs") == ()
+        editor.close("spec.mfs")
+        await editor.until(lambda: codes(editor.last("parts/twice.mfs")) == ["E0214"])
 
 
 # ── the process ─────────────────────────────────────────────────────────────────────────────────────────
