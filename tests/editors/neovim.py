@@ -61,9 +61,9 @@ class Neovim:
         quoted = expression.replace("'", "''")
         return self.value(f"luaeval('{quoted}')")
 
-    def text(self, buffer: str = "%") -> str:
+    def text(self, buffer: str | int = "%") -> str:
         """The text of a buffer, as it is and not as it was saved."""
-        return "\n".join(self.value(f"getbufline(bufnr('{buffer}'), 1, '$')")) + "\n"
+        return "\n".join(self.value(f"getbufline(bufnr({buffer!r}), 1, '$')")) + "\n"
 
     def cursor(self) -> tuple[str, int, str]:
         """The file that the cursor is in, its line, and what stands from it to the end of the line."""

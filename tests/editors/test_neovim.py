@@ -25,7 +25,7 @@ BLOCKS = """block dense(nf) {
 
 SPEC = """import "blocks.mfs" (dense)
 
-param name: string = "🙂 é"  param width: int = 8
+param width: int = 8  # 🙂 é
 
 data digits: image -> category {
     source     = builtin("digits")
@@ -89,10 +89,11 @@ def diagnostics(editor: Neovim) -> list[tuple[str, str]]:
 
 
 def test_a_mistake_is_shown_while_it_is_there(editor: Neovim) -> None:
-    editor.go("width: int")
-    editor.type("eaz<Esc>")  # behind letters that are longer in one encoding than in another
+    """Behind letters that are longer in one encoding than in another."""
+    editor.go("model net")
+    editor.type('Olet a = ["🙂 é", nothing]<Esc>')
     [(marked, message)] = editor.until(lambda: diagnostics(editor))
-    assert marked == "width" and message.startswith("nothing is called `width`")
+    assert marked == "nothing" and message.startswith("nothing is called `nothing`")
     editor.type("u")
     editor.until(lambda: not diagnostics(editor))
 
@@ -103,6 +104,77 @@ def test_a_syntax_error_hides_no_other_mistake(editor: Neovim) -> None:
     editor.go("accuracy")
     editor.type("cwacuracy<Esc>")
     editor.until(lambda: "acuracy" in dict(diagnostics(editor)) and len(diagnostics(editor)) > 1)
+
+
+def test_what_is_begun_is_completed(editor: Neovim) -> None:
+    editor.go("accuracy")
+    editor.type("ciwaccu<C-x><C-o>")
+    editor.until(lambda: editor.value("pumvisible()"))
+    words = [item["word"] for item in editor.value("complete_info(['items']).items")]
+    assert words[:2] == ["accuracy", "accuracy_multi"]
+    editor.type("<C-y><Esc>")
+    assert editor.text() == SPEC
+
+
+def test_a_name_leads_to_its_definition_in_another_file(editor: Neovim) -> None:
+    editor.go("dense(width)")
+    editor.type("<C-]>")
+    editor.until(lambda: editor.cursor()[0] == "blocks.mfs")
+    assert editor.cursor() == ("blocks.mfs", 1, "dense(nf) {")
+    editor.type("<C-t>")
+    assert editor.cursor() == ("spec.mfs", 14, "dense(width)")
+
+
+def test_a_component_leads_to_its_source(editor: Neovim) -> None:
+    editor.go("flatten()")
+    editor.command("lua vim.lsp.buf.definition()")
+    editor.until(lambda: editor.cursor()[0] == "reshape.py")
+    assert editor.cursor()[2].startswith("flatten()")
+
+
+def test_a_block_is_renamed_where_it_is_used_too(editor: Neovim, folder: Path) -> None:
+    editor.go("dense(width)")
+    editor.command('lua vim.lsp.buf.rename("wide")')
+    editor.until(lambda: "wide(width)" in editor.text())
+    assert editor.text() == SPEC.replace("dense", "wide")
+    assert editor.text("blocks.mfs") == BLOCKS.replace("dense", "wide")
+    editor.command("wall")
+    editor.until(lambda: (folder / "blocks.mfs").read_text() == BLOCKS.replace("dense", "wide"))
+    assert diagnostics(editor) == []
+
+
+def test_a_spec_is_formatted(editor: Neovim) -> None:
+    editor.go("batch_size = 64")
+    editor.type("Cbatch_size=64   # of a GPU<Esc>")
+    editor.command("lua (vim.lsp.buf.format or vim.lsp.buf.formatting_sync)()")
+    editor.until(lambda: "batch_size = 64" in editor.text())
+    assert editor.text() == SPEC.replace("batch_size = 64", "batch_size = 64  # of a GPU")
+
+
+def test_a_part_is_formatted(editor: Neovim) -> None:
+    for written, untidy in (("epochs  = 1", "epochs=1"), ("label      = parent()", "label=parent()")):
+        editor.go(written)
+        editor.type(f"C{untidy}<Esc>")
+    editor.type("gg/data digits<CR>V/}<CR>gq")
+    editor.until(lambda: "label      = parent()" in editor.text())
+    assert editor.text() == SPEC.replace("epochs  = 1", "epochs=1")
+
+
+def test_a_hover_tells_of_a_name(editor: Neovim) -> None:
+    editor.go("flatten()")
+    editor.command("lua vim.lsp.buf.hover()")
+    windows = "filter(getwininfo(), 'nvim_win_get_config(v:val.winid).relative != \"\"')"
+    [window] = editor.until(lambda: editor.value(windows))
+    assert "All dimensions but the first as one" in editor.text(window["bufnr"])
+
+
+def test_a_later_neovim_colours_names_by_what_they_mean(editor: Neovim) -> None:
+    if not editor.value("has('nvim-0.9')"):
+        pytest.skip("this Neovim knows no semantic tokens")
+    editor.go("width)")
+    group = "function(token) return token.opts.hl_group end"
+    found = editor.until(lambda: editor.lua(f"vim.tbl_map({group}, vim.inspect_pos().semantic_tokens)"))
+    assert any(group.startswith("@lsp.type.") for group in found)
 
 
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
