@@ -64,7 +64,7 @@ class Bundle:
 
     path: Path
     train: str
-    vocab: Sequence[str]
+    vocab: Sequence[str] = field(repr=False)
     params: Mapping[str, Any]
     versions: Mapping[str, str]
     _trained: Trained = field(repr=False)

@@ -56,6 +56,9 @@ class Evaluation:
     losses: Mapping[str, Sequence[TopLoss]] = field(repr=False)
     predictions: Path | None
 
+    def __repr__(self) -> str:
+        return f"<Evaluation {self.stage.name}: {dict(self.result)}>"
+
     def confusion_matrix(self, model: str | None = None) -> ConfusionMatrix:
         """How often each class was taken for each; of several models name one. Raises KeyError."""
         return next(iter(_of(self.tables, model, "confusion matrix").values()))

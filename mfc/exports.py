@@ -35,6 +35,9 @@ class Export:
     folder: Path
     files: Sequence[Path]
 
+    def __repr__(self) -> str:
+        return f"<Export {self.stage.name}: {', '.join(map(str, self.files))}>"
+
 
 def run_export(stage: ir.Stage, inputs: Folders, out: Path) -> None:
     """Writes a trained model in the form that the recipe asks for."""

@@ -66,6 +66,11 @@ class Run(Mapping[str, Trained]):
     exports: Mapping[str, Export]
     statuses: Sequence[Status]
 
+    def __repr__(self) -> str:
+        named = [("trained", self.trains), ("evaluated", self.evaluations), ("exported", self.exports)]
+        parts = [f"{what} {', '.join(names)}" for what, names in named if names]
+        return f"<Run: {'; '.join([*parts, f'{len(self.ran)} of {len(self.statuses)} stages ran'])}>"
+
     def __getitem__(self, name: str) -> Trained:
         with suppress(KeyError):
             return self.trains[name]

@@ -37,6 +37,9 @@ class Trained:
     means: Means = field(repr=False)
     trained: Learner | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        return f"<Trained {self.stage.name} in {self.folder}>"
+
     @property
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch: `epoch`, `phase`, `train_loss`, `valid_loss`, the metrics, `time` in seconds, `lr`."""

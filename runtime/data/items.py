@@ -44,6 +44,15 @@ class Items:
     targets: list[Any]
     vocab: list[str]
 
+    def __repr__(self) -> str:
+        return f"<Items: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """How many there are: `1,438 to train, 359 to validate, 10 classes`."""
+        classes = f", {len(self.vocab):,} classes" if self.vocab else ""
+        return f"{len(self.train):,} to train, {len(self.valid):,} to validate{classes}"
+
     def part(self, name: Literal["train", "valid", "all"]) -> Sequence[int]:
         """The ids of a part, in ascending order."""
         return range(len(self.paths)) if name == "all" else getattr(self, name)

@@ -236,6 +236,9 @@ class DataLoaders:
         self.train = self._loader("train", items.train, training=True)
         self.valid = self._loader("valid", items.valid, training=False)
 
+    def __repr__(self) -> str:
+        return f"<DataLoaders: {self.items.summary}, batches of {self.batch_size:,}>"
+
     def evaluation(self, part: Literal["train", "valid", "all"]) -> Loader:
         """A new loader of a part in evaluation form: in order, with all items, nothing drawn at random."""
         return self._loader(part, self.items.part(part), training=False)

@@ -107,6 +107,9 @@ class TextLoaders:
     device: torch.device
     skipped: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<TextLoaders: {self.items.summary}, {len(self.tokens_vocab):,} tokens>"
+
     def evaluation(self, part: Literal["train", "valid", "all"]) -> TokenLoader:
         """A new loader of a part in evaluation form: nothing drawn at random, with all of its texts."""
         return self.valid.over(self.items.part(part), part)

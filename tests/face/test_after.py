@@ -120,6 +120,7 @@ def test_the_confusion_matrix_of_an_evaluation(run: mfc.Run) -> None:
     assert np.array_equal(found.confusion_matrix().counts, expected)
     assert list(found.confusion_matrix().classes) == [str(i) for i in range(10)]
     assert found.result == {"accuracy": pytest.approx(np.trace(expected) / 60)}
+    assert repr(found) == f"<Evaluation one: {found.result}>"
     written = json.loads((found.folder / "evaluation.json").read_text())
     assert written["tables"]["fit(seed=1)"]["confusion_matrix"]["counts"] == expected.tolist()
     assert np.array_equal(run["fit(1)"].confusion_matrix().counts, expected)

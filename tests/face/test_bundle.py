@@ -212,6 +212,7 @@ def same(one: Prediction, other: Prediction) -> bool:
 def test_a_bundle_says_what_the_run_says(run: mfc.Run, folder: Path, tmp_path: Path, train: str) -> None:
     (file,) = run.exports[f"{train}_file"].files
     assert file.name == f"{train}_file.zip"
+    assert repr(run.exports[f"{train}_file"]) == f"<Export {train}_file: {file}>"
     moved = shutil.copy(file, tmp_path / "elsewhere.zip")
     bundle = mfc.load_bundle(moved, allow_code=train == "mine")
     texts = ["It was a fine film, and that is so.", "dull", ""]

@@ -127,6 +127,12 @@ def test_what_is_shown_of_objects_is_short(tmp_path: Path) -> None:
     job = mfc.compile(SPECS / "digits.mfs")
     for thing in (spec, job, job.plan(), job.status()):
         assert len(repr(thing)) < 2000
+    job = mfc.Job(mfc.load(SPECS / "digits.mfs", epochs=1), tmp_path)
+    run = job.run(["digits", "fit"], progress=False)
+    assert repr(run) == "<Run: trained fit; 4 of 4 stages ran>"
+    assert repr(run["fit"]) == f"<Trained fit in {run['fit'].folder}>"
+    loaders = "<DataLoaders: 1,415 to train, 382 to validate, 10 classes, batches of 64>"
+    assert repr(job.build("digits")) == repr(run["fit"].learner.dls) == loaders
     assert {"load", "compile", "run", "layer", "SpecError"} <= set(dir(mfc))
 
 

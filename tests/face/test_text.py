@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,10 @@ def test_from_files_to_a_classifier(run: mfc.Run, folder: Path) -> None:
         "classify.head", "classify.all",
     }  # fmt: skip
     assert run["pretrain"].result["perplexity"] < 30
+    assert re.fullmatch(
+        r"<TextLoaders: \d+ to train, \d+ to validate, 2 classes, \d+ tokens>",
+        repr(run["classify"].learner.dls),
+    )
     assert run["classify"].result["accuracy"] == 1
     assert mfc.run(folder / "spec.mfs").ran == []
 
