@@ -177,6 +177,16 @@ def test_a_later_neovim_colours_names_by_what_they_mean(editor: Neovim) -> None:
     assert any(group.startswith("@lsp.type.") for group in found)
 
 
+def test_a_later_neovim_shows_shapes(editor: Neovim) -> None:
+    if not editor.value("has('nvim-0.10')"):
+        pytest.skip("this Neovim knows no inlay hints")
+    hints = editor.until(lambda: editor.lua("vim.lsp.inlay_hint.get({ bufnr = 0 })"))
+    [flattened] = [
+        hint["inlay_hint"]["label"] for hint in hints if hint["inlay_hint"]["position"]["line"] == 12
+    ]
+    assert "64" in str(flattened)
+
+
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -184,6 +194,15 @@ def test_a_plan_is_shown_below(editor: Neovim) -> None:
     editor.command("MfcPlan fit")
     editor.until(lambda: "stages would run" in editor.text())
     assert editor.value("[&buftype, winnr('$')]") == ["terminal", 2]
+
+
+def test_a_lens_runs_what_it_stands_above(editor: Neovim) -> None:
+    editor.go("train fit")
+    editor.until(lambda: editor.lua("#vim.lsp.codelens.get(0)") >= 2)
+    assert editor.value("getcompletion('MfcRun ', 'cmdline')") == ["fit"]
+    editor.command("lua vim.ui.select = function(all, _, done) offered = all done(all[2]) end")
+    editor.command("lua vim.lsp.codelens.run()")
+    editor.until(lambda: "stages would run" in editor.text())
 
 
 def test_a_spec_is_saved_before_it_runs(editor: Neovim, folder: Path) -> None:
