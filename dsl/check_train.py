@@ -119,6 +119,8 @@ class TrainChecker:
         """The model for the data's batches."""
         if data is None or data.batch is None or "model" not in fields.written:
             return None
+        if data.input == "text" and data.tokenizer is None:  # nothing is known of the tokens
+            return None
         vocab = data.tokenizer.vocab if data.tokenizer is not None else None
         elaborator = Elaborator(self.evaluator, vocab)
         return elaborator.model(fields["model"], data.batch, fields.written["model"].span)

@@ -428,6 +428,8 @@ class Elaborator:
             rule = parse_rule(value.info.facts["shape"])
             if any(p.is_in and p.name == "vocab" for p in value.info.parameters):
                 args["vocab"] = self.vocab_of_data()
+            if value.info.facts.get("ids") and not self.may_be_ids():
+                raise shapes.Mismatch("it takes integers, such as the tokens of texts")
             applied = shapes.apply(rule, into, args)
         except shapes.Mismatch as error:
             self.mismatch(
@@ -443,6 +445,11 @@ class Elaborator:
         if self.vocab is None:
             raise shapes.Mismatch("it takes the tokens of texts")
         return self.vocab
+
+    def may_be_ids(self) -> bool:
+        """Whether the current tensor may be of integers: tokens are, and what a layer of the user's own gives may be."""
+        own = any(not record.layer.call.target.startswith("mfc.") for record in self.layers)
+        return self.vocab is not None or own
 
     def mismatch(self, code: str, span: Span, message: str, reason: str) -> None:
         chain = self.evaluator.budget.chain(span)

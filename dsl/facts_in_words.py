@@ -58,6 +58,7 @@ _SAYINGS: dict[str, Callable[[Any], str]] = {
         "table": "Gives a table, a number for each pair of classes: it is for evaluations.",
     }.get(what, ""),
     "templates": lambda names: f"Braces in {_listed(_code(names))} stand for what is known of an item.",
+    "ids": lambda _: "Takes integers, such as the tokens of texts.",
     "groups": lambda names: f"The weights of its parts {_listed(_code(names))} can be handed over.",
     "fills": lambda _: "Draws all weights anew, whatever they were.",
     "reads_data": lambda _: "Takes batches of the data, and so is a stage of its own.",

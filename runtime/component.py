@@ -99,7 +99,9 @@ def _marks(kind: str, **facts: Any) -> Callable[[T], T]:
     return mark
 
 
-def layer(shape: str, table: str = "", splits: str = "", parameters: str = "") -> Callable[[T], T]:
+def layer(
+    shape: str, table: str = "", splits: str = "", parameters: str = "", ids: bool = False
+) -> Callable[[T], T]:
     """A layer with its shape rule, such as `"b c h w -> b nf conv(h) conv(w) where ks <= h"`.
 
     Args:
@@ -111,8 +113,9 @@ def layer(shape: str, table: str = "", splits: str = "", parameters: str = "") -
         parameters: the count rule: how many numbers it learns, by dims that come in and arguments, of which none counts
             as 0: `"nf*(c // groups)*ks*ks; nf*bias"`. Its parts are added up, and the first is the layer's `weight`.
             It is `"0"` for a layer that learns nothing; without one the number is not known.
+        ids: whether it takes integers, such as the tokens of texts, and no pixels.
     """
-    return _marks("layer", shape=shape, table=table, splits=splits, parameters=parameters)
+    return _marks("layer", shape=shape, table=table, splits=splits, parameters=parameters, ids=ids)
 
 
 def architecture(shape: str, groups: tuple[str, ...] = (), parameters: str = "") -> Callable[[T], T]:

@@ -48,7 +48,7 @@ def _shown(diagnostics: Iterable[Diagnostic], name: str) -> str:
 
 
 RUNNERS: dict[str, Callable[[Path], str]] = {"parse": run_parse, "check": run_check, "format": run_format}
-FLOOR = {"parse": 60, "check": 85, "format": 7}  # a discovery that finds fewer has lost some
+FLOOR = {"parse": 60, "check": 86, "format": 7}  # a discovery that finds fewer has lost some
 
 
 def cases(stage: str) -> Iterator[Path]:

@@ -20,7 +20,7 @@ def linear(features: In, nf: Annotated[int, Range(1)], bias: bool = True) -> nn.
     return nn.Linear(features, nf, bias)
 
 
-@layer(shape="b ... -> b ... nf", parameters="n*nf")
+@layer(shape="b ... -> b ... nf", parameters="n*nf", ids=True)
 def embedding(
     n: Annotated[int, Range(1)], nf: Annotated[int, Range(1)], std: Annotated[float, Range(0)] = 0.01
 ) -> nn.Embedding:

@@ -147,7 +147,9 @@ def test_a_class_component() -> None:
     assert found.signature() == "film(nf: int, ks: int in 1..9 = 3, bias: bool = true)"
     assert [p.is_in for p in found.parameters] == [True, False, False, False]
     assert found.passes == {"condition": True, "mask": False}
-    assert found.facts == {"shape": "b c h w -> b nf h w", "table": "", "splits": "", "parameters": ""}
+    assert found.facts == {
+        "shape": "b c h w -> b nf h w", "table": "", "splits": "", "parameters": "", "ids": False,
+    }  # fmt: skip
 
 
 def test_a_decorator_with_facts_that_may_stand_without_a_call() -> None:
