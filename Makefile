@@ -59,7 +59,7 @@ goldens: $(VENV)/installed-dev $(if $(NPM),$(EXTENSION)/node_modules/.package-lo
 	$(if $(NPM),cd $(EXTENSION) && npm run snapshots)
 
 # Those benchmarks that need neither data nor other libraries; make bench BENCH=walk for one of them.
-BENCH ?= parse format check lsp caches walk optimizer batch_transforms loop_overhead
+BENCH ?= parse format editor check lsp caches walk optimizer batch_transforms loop_overhead
 bench: $(VENV)/installed-dev
 	@set -e; for name in $(BENCH); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
 

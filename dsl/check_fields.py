@@ -39,7 +39,7 @@ def check_fields(
                     written[text] = statement.value
                     values[text] = evaluator.expect(value, field.type, statement.value, f"`{text}`")
             case LetStmt():
-                scope.names[statement.name.text] = evaluator.evaluate(statement.value, scope)
+                evaluator.define(statement.name, evaluator.evaluate(statement.value, scope), scope)
             case Phase() if kind == "train":
                 pass
             case _:

@@ -229,18 +229,8 @@ class Elaborator:
         self.define(statement.name, value, scope)
 
     def define(self, name: Name, value: Any, scope: Scope) -> None:
-        if name.text == "x":
-            return  # reported when it was parsed; `x` stays the current tensor
-        if name.text in scope.names and not isinstance(scope.names[name.text], Unknown):
-            self.evaluator.diagnostics.add(
-                "E0202",
-                name.span,
-                f"`{name.text}` already has a value in this body",
-                "`let` never changes a value",
-                help="use another name",
-            )
-        else:
-            scope.names[name.text] = value
+        if name.text != "x":  # reported when it was parsed; `x` stays the current tensor
+            self.evaluator.define(name, value, scope)
 
     def aside(self, statement: BranchStmt, scope: Scope, here: _Here) -> None:
         """`let s = branch { }` and `let f = module { }`"""

@@ -90,6 +90,19 @@ class Evaluator(Calls):
         )
         return Unknown(want)
 
+    def define(self, name: Name, value: Any, scope: Scope) -> None:
+        """Gives a name a value, once in each body."""
+        if name.text not in scope.names:
+            scope.names[name.text] = value
+            return
+        self.diagnostics.add(
+            "E0202",
+            name.span,
+            f"`{name.text}` already has a value in this body",
+            "`let` never changes a value",
+            help="use another name",
+        )
+
     # ── expressions ─────────────────────────────────────────────────────────────────────────────────────
 
     def evaluate(self, expr: Expr, scope: Scope, want: Type = ANY) -> Any:
@@ -140,6 +153,7 @@ class Evaluator(Calls):
 
     def iterate(self, iterable: Expr, names: Sequence[Name], scope: Scope) -> list[dict[str, Any]]:
         """What the loop variables are in each round; one round of Unknowns where the list is not known."""
+        self.different(names)
         items = self.evaluate(iterable, scope)
         if isinstance(items, Unknown | Dim):
             return [{name.text: Unknown(ANY) for name in names}]
@@ -171,6 +185,19 @@ class Evaluator(Calls):
                 )
                 return [{name.text: Unknown(ANY) for name in names}]
         return rounds
+
+    def different(self, names: Sequence[Name]) -> None:
+        """Reports a name that a loop gives to two things."""
+        for place, name in enumerate(names):
+            if first := next((other for other in names[:place] if other.text == name.text), None):
+                self.diagnostics.add(
+                    "E0202",
+                    name.span,
+                    f"two things of one round are called `{name.text}`",
+                    "named again here",
+                    labels=((first.span, "first here"),),
+                    help="use another name",
+                )
 
     def condition(self, expr: Expr, scope: Scope) -> bool | None:
         """Whether a condition holds; None where that can't be known yet."""

@@ -150,6 +150,7 @@ class _Resolver:
                 case _ if decl.name is not None:
                     self.bind(module, decl.name, Declared(module, decl), spans)
                     self.shadows(decl)
+                    self.parameters(decl)
         self.open.pop()
         return module
 
@@ -179,6 +180,21 @@ class _Resolver:
                 "wins over the built-in",
                 help="rename it if the built-in is wanted anywhere in this file",
             )
+
+    def parameters(self, decl: Decl) -> None:
+        """Each parameter of a declaration has a name of its own."""
+        first: dict[str, Span] = {}
+        for parameter in getattr(decl, "params", None) or ():
+            name = parameter.name
+            if first.setdefault(name.text, name.span) is not name.span:
+                self.diagnostics.add(
+                    "E0202",
+                    name.span,
+                    f"two parameters are called `{name.text}`",
+                    "named again here",
+                    labels=((first[name.text], "first here"),),
+                    help="give one of the two another name",
+                )
 
     def language(self, decl: Language) -> None:
         if decl.version != LANGUAGE_VERSION:
