@@ -66,6 +66,10 @@ class Editor(LanguageClient):
             if method not in self.protocol.fm.features:
                 self.feature(method)(handler)
 
+    @property
+    def server_pid(self) -> int | None:
+        return self._server.pid if self._server else None
+
     def uri(self, name: str) -> str:
         return str(from_fs_path(str(self.folder / name)))
 

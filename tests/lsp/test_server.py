@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from mfc.lsp.positions import UTF8, UTF16, UTF32, Positions
 from tests.lsp.editor import COMMAND, LONGEST, Editor, codes, editing
@@ -263,6 +264,89 @@ async def test_an_imported_file_may_read_what_the_spec_may(folder: Path) -> None
         assert await editor.findings("parts/twice.mfs") == ()
         editor.close("spec.mfs")
         await editor.until(lambda: codes(editor.last("parts/twice.mfs")) == ["E0214"])
+
+
+# ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def hover(editor: Editor, name: str, mark: str, behind: str = "") -> str | None:
+    """What is said of a place."""
+    asked = types.HoverParams(editor.document(name), editor.at(name, mark, behind))
+    found = await editor.text_document_hover_async(asked)
+    assert found is None or isinstance(found.contents, types.MarkupContent)
+    return found and found.contents.value  # type: ignore[union-attr]
+
+
+async def test_a_mistake_in_a_feature_costs_an_answer_alone(folder: Path) -> None:
+    broken = "import mfc.lsp.reading as r, mfc.cli; r.definition = None; mfc.cli.main(['lsp'])"
+    async with editing(folder, (COMMAND[0], "-c", broken)) as editor:
+        editor.open("spec.mfs")
+        asked = types.DefinitionParams(editor.document("spec.mfs"), editor.at("spec.mfs", "dense(size)"))
+        assert await editor.text_document_definition_async(asked) is None
+        assert await hover(editor, "spec.mfs", "dense(size)") is not None
+        [told] = editor.log_messages
+        assert told.message == "mfc failed: TypeError: 'NoneType' object is not callable"
+
+
+async def test_a_compiler_that_fails_is_told_of_once_for_each_text(folder: Path) -> None:
+    broken = (
+        "import mfc.lsp.analysis as a, mfc.cli; real = a.compile\n"
+        "a.compile = lambda source, *r, **k: real(source, *r, **k) if 'dense' in source.text else 1 / 0\n"
+        "mfc.cli.main(['lsp'])"
+    )
+    async with editing(folder, (COMMAND[0], "-c", broken)) as editor:
+        editor.open("spec.mfs", "let a = 1")
+        editor.open("blocks.mfs")
+        assert await editor.findings("blocks.mfs") == ()
+        assert [told.message for told in editor.log_messages] == [
+            "mfc failed: ZeroDivisionError: division by zero"
+        ]
+        editor.edit("spec.mfs", [(0, 0, "let dense = b\n")])
+        assert codes(await editor.findings("spec.mfs")) == ["E0201"]
+
+
+async def test_a_question_can_be_taken_back(editor: Editor) -> None:
+    loop = "for a in range(9999) { for b in range(9999) { relu() } }"
+    editor.open("hostile.mfs", "".join(f"model m{i} {{ {loop} }}\n" for i in range(200)))
+    asked = types.HoverParams(editor.document("hostile.mfs"), types.Position(3, 6))
+    questions = [
+        asyncio.ensure_future(
+            editor.protocol.send_request_async(types.TEXT_DOCUMENT_HOVER, asked, msg_id=f"hover {number}")
+        )
+        for number in range(3)
+    ]
+    await asyncio.sleep(0)  # they are sent
+    for number in (1, 2):
+        editor.cancel_request(types.CancelParams(f"hover {number}"))
+    assert await questions[0] is not None
+    for question in questions[1:]:
+        with pytest.raises(JsonRpcException) as error:
+            await question
+        assert error.value.code == types.LSPErrorCodes.RequestCancelled.value
+
+
+async def test_what_is_not_open_is_not_known(editor: Editor) -> None:
+    asked = types.HoverParams(editor.document("spec.mfs"), types.Position(0, 0))
+    assert await editor.text_document_hover_async(asked) is None
+
+
+async def test_a_message_that_is_none_is_survived(folder: Path) -> None:
+    async with editing(folder, COMMAND) as editor:
+        writer = editor.protocol.writer
+        assert writer is not None
+        writer.write(b"Content-Length: 5\r\n\r\n{not}")
+        editor.open("spec.mfs")
+        assert await editor.findings("spec.mfs") == ()
+        assert len(editor.messages) == 1
+
+
+async def test_torch_is_not_loaded(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    assert await hover(editor, "spec.mfs", "dense(size)") is not None
+    assert editor.server_pid is not None
+    loaded = Path(f"/proc/{editor.server_pid}/maps").read_text()
+    assert "python" in loaded
+    assert not [name for name in ("torch", "numpy", "PIL", "matplotlib") if f"/{name}/" in loaded]
 
 
 # ── the process ─────────────────────────────────────────────────────────────────────────────────────────
