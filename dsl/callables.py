@@ -143,7 +143,7 @@ class Calls(Names):
                 f"`{declared.name}` has no parameters and can't be called",
                 "not a function",
                 help=f"write `{declared.name}` alone",
-                fix=Fix("remove the parentheses", expr.span, declared.name),
+                fix=Fix("Remove the parentheses", expr.span, declared.name),
             )
             return self.arguments_anyway(expr, scope)
         args = self.bind_declared(declared, expr, scope).args

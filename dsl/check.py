@@ -29,6 +29,7 @@ from mfc.dsl.source import Span
 from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, LetStmt, Param, Parameter, ValueDecl
 from mfc.dsl.typed import Checked, DataInfo, TrainInfo
 from mfc.dsl.types import ANY, Kind, Type, Unknown, type_of
+from mfc.dsl.unused import lint_unused
 from mfc.dsl.values import Instance, Weights
 
 
@@ -49,6 +50,8 @@ def check(
             if checker.within_limits and (only is None or declared in only):
                 checker.safely(declared)
     checker.not_for_training()
+    if only is None:
+        lint_unused(program, diagnostics)
     bindings = program.entry.names.values()
     checker.checked.named = frozenset(binding for binding in bindings if isinstance(binding, Declared))
     return checker.checked

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mfc.dsl.source import Span
+from mfc.dsl.suggest import Hint
 
 Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
 class Fix:
-    """A change that would mend it: `span` replaced by `text`, described by `title` (an infinitive)."""
+    """A change that would mend it: `span` replaced by `text`, described by `title` (an infinitive). What is not `certain`
+    is one of several things that may have been meant."""
 
     title: str
     span: Span
     text: str
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Diagnostic:
     `message` says what is wrong, `label` what stands at the span (a few words under the carets),
     `labels` other places that matter, `help` what to write instead, `notes` further facts.
     `code` is stable: E is an error, W a warning, R an error of a run; each has a page in docs/errors.
-    `checked` are the declarations whose check came upon it.
+    `checked` are the declarations whose check came upon it. What is `unnecessary` can be left out: editors grey it.
     """
 
     code: str
@@ -39,6 +43,7 @@ class Diagnostic:
     help: str = ""
     notes: tuple[str, ...] = ()
     fix: Fix | None = None
+    unnecessary: bool = False
     checked: set[Any] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -65,11 +70,15 @@ class Diagnostics:
         help: str = "",
         notes: tuple[str, ...] = (),
         fix: Fix | None = None,
+        unnecessary: bool = False,
     ) -> None:
-        """Notes a finding. The same code and message at the same place is noted once, however often a body is checked."""
+        """Notes a finding. The same code and message at the same place is noted once, however often a body is checked. A
+        hint that says what to write for a word at the span is its fix."""
         key = (code, span.source.name, span.start, span.end, message)
         if key not in self._seen:
-            self._seen[key] = Diagnostic(code, message, span, label, labels, help, notes, fix)
+            if fix is None and isinstance(help, Hint):
+                fix = _written(span, help)
+            self._seen[key] = Diagnostic(code, message, span, label, labels, help, notes, fix, unnecessary)
             self.found.append(self._seen[key])
         if self._checking is not None:
             self._seen[key].checked.add(self._checking)
@@ -89,3 +98,12 @@ class Diagnostics:
     @property
     def errors(self) -> list[Diagnostic]:
         return [d for d in self if d.severity == "error"]
+
+
+def _written(span: Span, help: Hint) -> Fix | None:
+    """The fix that writes what a hint names in place of the word that it is for, where that stands in a span once."""
+    found = [*re.finditer(rf"\b{re.escape(help.word)}\b", span.text)]
+    if len(found) != 1:
+        return None
+    start, end = (span.start + at for at in found[0].span())
+    return Fix(f"Write `{help.instead}`", Span(span.source, start, end), help.instead, certain=False)

@@ -170,9 +170,9 @@ class Failure:
         first, last = self.tokens[start], self.tokens[end - 1]
         return self.replaced(start, end, Token("MISSING", "", first.start, last.end, first.fresh))
 
-    def fix(self, title: str, start: int, end: int, text: str) -> Fix:
+    def fix(self, title: str, start: int, end: int, text: str, certain: bool = True) -> Fix:
         """A fix that replaces tokens `start` up to, but without, `end`."""
-        return Fix(title, self.span(self.tokens[start], self.tokens[end - 1]), text)
+        return Fix(title, self.span(self.tokens[start], self.tokens[end - 1]), text, certain)
 
 
 def quoted(token: Token) -> str:

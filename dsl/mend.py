@@ -46,7 +46,8 @@ def colon(at: Failure) -> Mended | None:
         )
     if "EQUAL" not in at.expected:
         return None
-    name = at.before.text
+    name, after = at.before.text, at.text[at.token.end : at.token.end + 1]
+    equal = ("" if at.before.end < at.token.start else " ") + "=" + ("" if after.isspace() else " ")
     return Mended(
         Diagnostic(
             "E0106",
@@ -54,7 +55,7 @@ def colon(at: Failure) -> Mended | None:
             at.span(at.token),
             "expected `=`",
             help="write `=` for `:`",
-            fix=at.fix("Write `=`", at.index, at.index + 1, "="),
+            fix=at.fix("Write `=`", at.index, at.index + 1, equal),
         ),
         at.replaced(at.index, at.index + 1, at.token._replace(type="EQUAL")),
     )

@@ -28,7 +28,7 @@ def wrong_kind(at: Failure) -> Mended | None:
             at.span(at.token),
             f"expected `{_TEXT[right]}`",
             labels=((at.span(open_), "opened here"),),
-            fix=at.fix(f"Write `{_TEXT[right]}`", at.index, at.index + 1, _TEXT[right]),
+            fix=at.fix(f"Write `{_TEXT[right]}`", at.index, at.index + 1, _TEXT[right], certain=False),
         ),
         at.replaced(at.index, at.index + 1, at.token._replace(type=right, text=_TEXT[right])),
     )
@@ -96,7 +96,7 @@ def stray(at: Failure) -> Mended | None:
             f"{quoted(brace)} closes nothing" if early == at.index else f"{quoted(brace)} is one too many",
             at.span(brace),
             "nothing is open here" if early == at.index else "ends the declaration before its end",
-            fix=at.fix("Leave it out", early, early + 1, ""),
+            fix=at.fix("Leave it out", early, early + 1, "", certain=False),
         ),
         at.replaced(early, early + 1),
     )

@@ -83,7 +83,7 @@ def _untyped(at: Failure, name: Token) -> Mended:
             at.span(name),
             "expected a type after this" if not typed else "expected `:` after this",
             help=f"write `param {name.text}: {at.token.text if typed else guess or 'int'}`",
-            fix=Fix(f"Add `{text}`", place, text) if typed or guess else None,
+            fix=Fix(f"Add `{text}`", place, text, certain=typed) if typed or guess else None,
         ),
         at.inserted(("COLON", ":"), *([] if typed else [("NAME", guess)])) if typed or guess else None,
     )
@@ -121,7 +121,7 @@ def outside(at: Failure) -> Mended | None:
                 span,
                 label,
                 help=f"a constant is written `let {token.text} = ...`",
-                fix=Fix("Make it a `let`", place, "let "),
+                fix=Fix("Make it a `let`", place, "let ", certain=False),
             ),
             at.replaced(at.index, at.index, named),
         )
@@ -180,7 +180,7 @@ def _unknown_word(at: Failure, end: int) -> Mended:
     word = at.token.text
     close = next(iter(near(word, DECLARATION_WORDS)), None)
     guess = close or _MEANT.get(word)
-    fix = at.fix(f"Write `{guess}`", at.index, at.index + 1, guess) if guess else None
+    fix = at.fix(f"Write `{guess}`", at.index, at.index + 1, guess, certain=False) if guess else None
     problem = Diagnostic(
         "E0113",
         f"`{word}` is not a declaration",

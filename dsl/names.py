@@ -97,7 +97,7 @@ class Names(ABC):
             f"`{value.name}` is named but not called",
             "missing `()`",
             help=f"write `{value.name}()`, with its arguments between the parentheses",
-            fix=Fix(f"call `{value.name}`", span, f"{value.name}()"),
+            fix=Fix(f"Call `{value.name}`", span, f"{value.name}()"),
         )
 
     # ── names ───────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from typing import Any
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.resolve import Declared, Program
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import BodyDecl, Decl, Name
+from mfc.dsl.syntax import BodyDecl, Decl, Import, Name
 
 EVERYWHERE = ("E01", "E06")
 """The errors that count wherever they stand: what can't be read may be anything, and where the compiler gave up, it did
@@ -68,7 +68,8 @@ def _needed(wanted: Iterable[Declared]) -> set[Declared]:
 
 def around(program: Program, offset: int) -> set[Declared]:
     """What has to be checked to know what is known at an offset of the spec's own file: the declaration there, what it
-    names, and all that decides what its parameters are and what goes into it, which is what names it."""
+    names, and all that decides what its parameters are and what goes into it, which is what names it; of an import what it
+    brings in, and what names that."""
     text = program.entry.file.source.text
     every = [*program.entry.declarations()]
     words = {
@@ -76,7 +77,10 @@ def around(program: Program, offset: int) -> set[Declared]:
         for declared in every
     }
     here = [d for d in every if d.decl.span.start <= offset <= d.decl.span.end]
-    found, todo = set(here), here.copy()
+    brought = {binding: name for name, binding in _brought_in(program, offset)}
+    found, todo = {*here, *brought}, here.copy()
+    todo += [other for other in every if not words[other].isdisjoint(brought.values())]
+    found.update(todo)
     while todo:
         declared = todo.pop()
         if _is_open(declared.decl):
@@ -85,6 +89,15 @@ def around(program: Program, offset: int) -> set[Declared]:
             todo += leading
     mentioned = {word for declared in here for word in words[declared]}
     return found | {declared for declared in every if declared.name in mentioned}
+
+
+def _brought_in(program: Program, offset: int) -> Iterator[tuple[str, Declared]]:
+    """What the import at an offset brings in, by name."""
+    for decl in program.entry.file.declarations:
+        if isinstance(decl, Import) and decl.span.start <= offset <= decl.span.end:
+            for name in decl.names:
+                if isinstance(binding := program.entry.names.get(name.text), Declared):
+                    yield name.text, binding
 
 
 def _is_open(decl: Decl) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mfc.dsl.suggest import plain
+from mfc.dsl.suggest import hint, plain
 
 OTHERS = {
     "callback": {
@@ -142,7 +142,7 @@ def component(word: str, kinds: Collection[str]) -> str:
     where nothing is known of it."""
     for kind in kinds:
         if found := _OTHERS.get(kind, {}).get(plain(word)):
-            return f"here it is `{found}`"
+            return _here_it_is(word, found)
     return f"leave it out: {why}" if (why := _NEEDLESS.get(plain(word))) and kinds else ""
 
 
@@ -150,11 +150,16 @@ def argument(word: str, names: Collection[str]) -> str:
     """A hint to which of these arguments is meant; empty where nothing is known of it."""
     if word == "betas" and {"mom", "sqr_mom"} <= set(names):
         return "here they are `mom` and `sqr_mom`"
-    found = _ARGUMENTS.get(plain(word))
-    return f"here it is `{found}`" if found in names else ""
+    found = _ARGUMENTS.get(plain(word), "")
+    return _here_it_is(word, found) if found in names else ""
 
 
 def field(word: str, names: Collection[str]) -> str:
     """A hint to which of these fields is meant; empty where nothing is known of it."""
-    found = _FIELDS.get(plain(word))
-    return f"here it is `{found}`" if found in names else ""
+    found = _FIELDS.get(plain(word), "")
+    return _here_it_is(word, found) if found in names else ""
+
+
+def _here_it_is(word: str, found: str) -> str:
+    said = f"here it is `{found}`"
+    return hint(said, word, found) if found.isidentifier() else said

@@ -56,6 +56,8 @@ def json_line(diagnostic: Diagnostic) -> str:
         "range": lsp_range(diagnostic.span),
         "help": diagnostic.help,
     }
+    if (fix := diagnostic.fix) is not None:
+        fields["fix"] = {"title": fix.title, "range": lsp_range(fix.span), "text": fix.text}
     return json.dumps(fields)
 
 

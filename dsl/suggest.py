@@ -46,7 +46,21 @@ def plain(word: str) -> str:
     return word.replace("_", "").lower()
 
 
+class Hint(str):
+    """A hint that says what to write for a word: `instead`."""
+
+    word: str
+    instead: str
+
+
+def hint(text: str, word: str, instead: str) -> Hint:
+    """A hint with what it says to write."""
+    made = Hint(text)
+    made.word, made.instead = word, instead
+    return made
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str:
     """A hint with the nearest name; empty where none is near."""
     found = near(word, names)
-    return f"did you mean `{found[0]}`?" if found else ""
+    return hint(f"did you mean `{found[0]}`?", word, found[0]) if found else ""

@@ -60,6 +60,13 @@ def importable(document: Document, nearby: Nearby) -> Iterator[Importable]:
                 yield from (Importable(d, prefix + name) for d in declarations(path, nearby))
 
 
+def importable_components(document: Document, nearby: Nearby) -> Iterator[tuple[Component, str]]:
+    """The components of the Python files in the folder of the document, each with its file's name."""
+    folder = posixpath.dirname(document.path)
+    for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".py")][:MAX_FILES]:
+        yield from ((component, name) for component in components(posixpath.join(folder, name), nearby))
+
+
 def declarations(path: str, nearby: Nearby) -> Sequence[Declared]:
     """What a file declares; nothing where it can't be read."""
     try:

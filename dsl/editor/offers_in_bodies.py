@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mfc.dsl.component import Component
 from mfc.dsl.editor import snippets
@@ -55,7 +55,7 @@ def _body(here: Cursor) -> list[Stmt]:
     return []
 
 
-def equal_column(source: Source, at: int, before: list[Stmt]) -> int:
+def equal_column(source: Source, at: int, before: Sequence[Stmt]) -> int:
     """How wide the name of a field is made on a line of its own, so that its `=` stands below that of the field before;
     0 where that stands elsewhere."""
     indent = at - (source.text.rfind("\n", 0, at) + 1)

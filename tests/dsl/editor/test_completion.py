@@ -38,7 +38,7 @@ def labels(found: list[Completion]) -> list[str]:
 FILES = {
     "parts.mfs": "## Two layers\nblock pair(nf, ks = 3) { conv2d(nf, ks)  relu() }\nlet width = 3\n",
     "main.mfs": "block itself() { relu() }\n",
-    "layers.py": 'import mfc\n@mfc.layer(shape="... -> ...")\nclass scale:\n    "Scales."\n',
+    "layers.py": 'import mfc\n@mfc.layer(shape="... -> ...")\nclass twofold:\n    "Scales."\n',
     "notes.txt": "",
 }
 
@@ -62,7 +62,7 @@ def test_an_import_that_is_there_is_added_to() -> None:
         ('import "parts.mfs" (width,)', 'import "parts.mfs" (width, pair,)'),
         ('import "parts.mfs" ()', 'import "parts.mfs" (pair)'),
         ('import "parts.mfs"', 'import "parts.mfs" (pair)'),
-        ('use "layers.py" (scale)', 'use "layers.py" (scale)\nimport "parts.mfs" (pair)'),
+        ('use "layers.py" (twofold)', 'use "layers.py" (twofold)\nimport "parts.mfs" (pair)'),
         ("language 1", 'language 1\n\nimport "parts.mfs" (pair)'),
     ):
         text = f"{written}\nmodel net {{ ▮ }}\n"
@@ -79,7 +79,7 @@ def test_files_and_what_they_declare() -> None:
     assert [item.text for item in at_mark('use "la▮"', FILES)] == ["layers.py"]
     assert labels(at_mark('import "parts.mfs" (▮)', FILES)) == ["pair", "width"]
     assert labels(at_mark('import "parts.mfs" (▮, width)', FILES)) == ["pair"]
-    assert labels(at_mark('use "layers.py" (▮', FILES)) == ["scale"]
+    assert labels(at_mark('use "layers.py" (▮', FILES)) == ["twofold"]
     assert labels(at_mark('import "nowhere.mfs" (▮)', FILES)) == []
 
 

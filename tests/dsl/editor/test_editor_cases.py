@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from mfc.dsl.editor.code_actions import code_actions, fix_all
 from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import complete
 from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.edits import Edit
 from mfc.dsl.editor.hover import hover
 from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.signature_help import signature_help
@@ -91,7 +94,33 @@ def run_code_lens(document: Document) -> str:
     )
 
 
-WHOLE: dict[str, Callable[[Document], str]] = {"inlay_hints": run_inlay_hints, "code_lens": run_code_lens}
+def run_code_actions(document: Document) -> str:
+    """Each action with the lines that it changes."""
+    found = code_actions(document, 0, len(document.text), STANDARD)
+    answers = []
+    for action in [*found, *filter(None, [fix_all(document)])]:
+        code = action.diagnostic.code if action.diagnostic else ""
+        changed = difflib.unified_diff(
+            document.text.splitlines(), applied(document.text, action.edits).splitlines(), n=0, lineterm=""
+        )
+        lines = [line for line in changed if not line.startswith(("---", "+++", "@@"))]
+        answers.append(
+            "\n".join([f"{code} {action.title}{'' if action.preferred else ' (of several)'}", *lines])
+        )
+    return "\n\n".join(answers) + "\n"
+
+
+def applied(text: str, edits: Iterable[Edit]) -> str:
+    for edit in sorted(edits, key=lambda edit: edit.span.start, reverse=True):
+        text = text[: edit.span.start] + edit.text + text[edit.span.end :]
+    return text
+
+
+WHOLE: dict[str, Callable[[Document], str]] = {
+    "inlay_hints": run_inlay_hints,
+    "code_lens": run_code_lens,
+    "code_actions": run_code_actions,
+}
 OF_WHOLE = [(feature, path) for feature in WHOLE for path in cases(feature)]
 
 

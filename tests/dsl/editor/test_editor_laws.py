@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfc.dsl.editor.code_actions import code_actions, fix_all
 from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import Completion, complete, documentation
 from mfc.dsl.editor.document import Document
@@ -44,6 +45,11 @@ def ask_of_whole(document: Document) -> None:
     middle = [hint for hint in hints if end // 3 <= hint.offset <= end // 2]
     assert inlay_hints(document, end // 3, end // 2) == middle
     assert all(lens.span.text == lens.target for lens in code_lenses(document))
+    for action in code_actions(document, 0, end, NEARBY):
+        assert all(0 <= e.span.start <= e.span.end <= end for e in action.edits) and action.diagnostic
+    everything = fix_all(document)
+    edits = everything.edits if everything else ()
+    assert all(one.span.end <= other.span.start for one, other in itertools.pairwise(edits))
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())

@@ -1,0 +1,147 @@
+"""What mends a mistake: changes of a file that are offered where it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mfc.dsl import want as wanted
+from mfc.dsl.diagnostics import Diagnostic
+from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.edits import Edit, Imports, inserted
+from mfc.dsl.editor.importable import Nearby, NoFiles, importable, importable_components
+from mfc.dsl.editor.offers_in_bodies import equal_column
+from mfc.dsl.editor.symbols import declaration_kind
+from mfc.dsl.fields import BY_KIND, Field
+from mfc.dsl.source import Source
+from mfc.dsl.syntax import BodyDecl, DataDecl, FieldStmt, Phase
+
+UNKNOWN = ("E0201", "E0204")
+"""The codes of names that may have to be imported."""
+
+MISSING_FIELD = "E0207"
+_LACKS = re.compile(r"has no `(\w+)`\Z")
+
+
+@dataclass(frozen=True)
+class Action:
+    """A change of a file. `diagnostic` is what it mends, None where it mends all that is certain. What is `preferred` is
+    the only thing that is offered for it."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    diagnostic: Diagnostic | None = None
+    preferred: bool = False
+
+
+def code_actions(document: Document, start: int, end: int, nearby: Nearby | None = None) -> list[Action]:
+    """What mends the mistakes of a piece of a document. `nearby` are the files that it may import; without, no imports
+    are offered."""
+    found: list[Action] = []
+    for diagnostic in _of(document):
+        if diagnostic.span.start <= end and start <= diagnostic.span.end:
+            found += _mending(document, diagnostic, nearby or NoFiles())
+    return found
+
+
+def fix_all(document: Document) -> Action | None:
+    """Everything in a document that is certain to be meant, as one change; None where there is nothing."""
+    edits: list[Edit] = []
+    for diagnostic in _of(document):
+        fix = diagnostic.fix
+        if fix is not None and fix.certain and all(fix.span.start >= edit.span.end for edit in edits):
+            edits.append(Edit(fix.span, fix.text))
+    return Action("Fix all that is certain", tuple(edits)) if edits else None
+
+
+def _of(document: Document) -> Iterable[Diagnostic]:
+    """The mistakes of a file, in order."""
+    return (d for d in document.compiled.diagnostics if d.span.source is document.source)
+
+
+def _mending(document: Document, diagnostic: Diagnostic, nearby: Nearby) -> list[Action]:
+    """What mends a mistake; where there is but one thing, that is preferred."""
+    found: list[tuple[str, Edit]] = []
+    if diagnostic.code in UNKNOWN:
+        found += _imports(document, diagnostic, nearby)
+    if (fix := diagnostic.fix) is not None and fix.span.source is document.source:
+        found.append((fix.title, Edit(fix.span, fix.text)))
+    if diagnostic.code == MISSING_FIELD:
+        found += _missing_field(document, diagnostic)
+    return [Action(title, (edit,), diagnostic, len(found) == 1) for title, edit in found]
+
+
+def _imports(document: Document, diagnostic: Diagnostic, nearby: Nearby) -> Iterator[tuple[str, Edit]]:
+    """Imports of an unknown name, from the files that have it."""
+    name, imports = diagnostic.span.text, Imports(document.source)
+    for declared, path in importable(document, nearby):
+        if declared.name == name:
+            edit = imports.bringing("import", path, name)
+            yield f'Import `{name}` from "{path}"', edit
+    for component, path in importable_components(document, nearby):
+        if component.name == name:
+            yield f'Use `{name}` of "{path}"', imports.bringing("use", path, name)
+
+
+# ── fields ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _missing_field(document: Document, diagnostic: Diagnostic) -> Iterator[tuple[str, Edit]]:
+    """The field that a declaration lacks, in its place among those that it has."""
+    lacks = _LACKS.search(diagnostic.message)
+    nodes = document.nodes_at(diagnostic.span.start)
+    holder = next((n for n in reversed(nodes) if isinstance(n, BodyDecl | DataDecl | Phase)), None)
+    if lacks is None or holder is None:
+        return
+    kind = "phase" if isinstance(holder, Phase) else declaration_kind(holder)
+    name = lacks[1]
+    value = _value(document, name, BY_KIND[kind][name])
+    yield f"Add `{name}`", _added(document.source, holder, kind, name, value)
+
+
+def _value(document: Document, name: str, field: Field) -> str:
+    """A value for a field: the only declaration of its kind, else the example of the reference if it names none."""
+    kinds = wanted.kinds(field.type)
+    own = [d.name for d in document.module.declarations() if declaration_kind(d.decl) in kinds]
+    if len(own) == 1:
+        return own[0]
+    return "" if field.example.isidentifier() else field.example
+
+
+def _added(source: Source, holder: BodyDecl | DataDecl | Phase, kind: str, name: str, value: str) -> Edit:
+    """A field behind the last of those that come before it in the reference, else before all others."""
+    text, order = source.text, [*BY_KIND[kind]]
+    statements = holder.fields if isinstance(holder, Phase) else holder.body
+    fields = [s for s in statements if isinstance(s, FieldStmt)]
+    earlier = [s for s in fields if s.name.text in order[: order.index(name)]]
+    beside = max(earlier, key=lambda s: order.index(s.name.text), default=None) or next(
+        iter(statements), None
+    )
+    if beside is None:
+        brace = text.find("{", _head_end(holder)) + 1
+        outer = text[text.rfind("\n", 0, holder.span.start) + 1 : holder.span.start]
+        lines = "\n" in text[brace : holder.span.end] and not outer.strip()
+        return inserted(source, brace, f"\n{outer}    {name} = {value}" if lines else f" {name} = {value}")
+    start = text.rfind("\n", 0, beside.span.start) + 1
+    indent = text[start : beside.span.start]
+    if indent.strip():  # several on one line
+        written = f"{name} = {value}"
+        if beside in earlier:
+            return inserted(source, beside.span.end, f"  {written}")
+        return inserted(source, beside.span.start, f"{written}  ")
+    written = f"{name:<{equal_column(source, beside.span.start, [beside])}} = {value}"
+    if beside not in earlier:
+        return inserted(source, beside.span.start, f"{written}\n{indent}")
+    end = text.find("\n", beside.span.end)
+    behind = text[beside.span.end : end if end >= 0 else len(text)].strip()
+    place = end if end >= 0 and behind.startswith("#") else beside.span.end
+    return inserted(source, place, f"\n{indent}{written}")
+
+
+def _head_end(holder: BodyDecl | DataDecl | Phase) -> int:
+    """Where the head of a declaration ends, before its brace."""
+    if isinstance(holder, DataDecl):
+        return holder.target.span.end
+    params = holder.params or () if isinstance(holder, BodyDecl) else ()
+    return params[-1].span.end if params else holder.name.span.end

@@ -1,0 +1,67 @@
+"""Fixes that come with diagnostics: each mends what it is for, wherever the golden cases have one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mfc.dsl.diagnostics import Diagnostic
+from tests.dsl.editor.documents import of_file_with, of_text
+
+CASES = Path(__file__).parents[1] / "cases"
+ALL = sorted(CASES.rglob("*.mfs"))
+
+
+def fixed(diagnostic: Diagnostic) -> str:
+    """The text of a file with a fix of a diagnostic in it."""
+    assert diagnostic.fix is not None
+    span, text = diagnostic.fix.span, diagnostic.span.source.text
+    return text[: span.start] + diagnostic.fix.text + text[span.end :]
+
+
+def found(path: Path, text: str) -> list[Diagnostic]:
+    document = of_file_with(path, text)
+    return [d for d in document.compiled.diagnostics if d.span.source is document.source]
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(CASES).with_suffix("").as_posix())
+def test_each_fix_mends_what_it_is_for(path: Path) -> None:
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    before = found(path, text)
+    for diagnostic in before:
+        if diagnostic.fix is not None:
+            after = [d.message for d in found(path, fixed(diagnostic))]
+            same = [d.message for d in before].count(diagnostic.message)
+            assert after.count(diagnostic.message) < same, diagnostic.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("let a = wdth\nlet width = 3\n", "let a = width\n"),
+        ("model net { conv2dd(3) }\n", "model net { conv2d(3) }\n"),
+        ("train fit { lossf = 3 }\n", "train fit { loss = 3 }\n"),
+        ("train fit { criterion = mse() }\n", "train fit { loss = mse() }\n"),
+        ("param a: itn = 3\n", "param a: int = 3\n"),
+        ("param a: list(itn) = [3]\n", "param a: list(int) = [3]\n"),
+        ("data d: imgae -> category { }\n", "data d: image -> category { }\n"),
+        ("model net { linear(nff = 3) }\n", "model net { linear(nf = 3) }\n"),
+        (
+            'data d: image -> category { on_error = "skp" }\n',
+            'data d: image -> category { on_error = "skip" }\n',
+        ),
+        ('import "std/cnn.mfs" (cn)\n', 'import "std/cnn.mfs" (cnn)\n'),
+    ],
+)
+def test_what_was_meant_is_a_fix(text: str, instead: str) -> None:
+    diagnostics = of_text(text).compiled.diagnostics
+    fixes = [d for d in diagnostics if d.fix is not None]
+    assert [fixed(d).partition("\n")[0] for d in fixes] == [instead.partition("\n")[0]]
+    assert all(d.fix is not None and not d.fix.certain for d in fixes)
+
+
+def test_each_place_of_a_word_has_its_own() -> None:
+    first, second = of_text("let a = min(wdth, 3) + wdth\nlet width = 3\n").compiled.diagnostics
+    assert fixed(first).startswith("let a = min(width, 3) + wdth")
+    assert fixed(second).startswith("let a = min(wdth, 3) + width")
