@@ -70,6 +70,10 @@ RUNNABLE = {
 """The kinds of data that there are stages for: targets by input."""
 
 
+DECIDED = "decide it by params and constants, which are known before data is read"
+"""What can be done where an `if` chooses data or models by what other data tells."""
+
+
 UNUSED_FIELDS = {
     "input": 'leave it out; images that a table names are read by `image_table(..., image = "{name}.jpg")`',
     "processors": "leave it out",
@@ -227,7 +231,7 @@ class Planner:
         name = train.instance.name
         self.own(train.instance)
         if train.data is None:
-            raise NotRunnable(f"train `{name}`, whose data only other data decides")
+            raise NotRunnable(f"train `{name}`, whose data only other data decides", DECIDED)
         phases = train.phases or (PhaseInfo("", train.fields, train.fields.names["epochs"]),)
         before: tuple[str, ...] = ()
         for phase in phases:
@@ -286,14 +290,16 @@ class Planner:
     def evaluation(self, evaluation: EvaluationInfo) -> str:
         """The stage that measures trained models."""
         if not evaluation.trains:
-            raise NotRunnable(f"evaluate `{evaluation.instance.name}`, whose models only data decides")
+            raise NotRunnable(
+                f"evaluate `{evaluation.instance.name}`, whose models only data decides", DECIDED
+            )
         trained = [self.stages[self.train(self.checked.trains[train])[-1]] for train in evaluation.trains]
         return plan_evaluation(self, evaluation, trained)
 
     def export(self, export: ExportInfo) -> str:
         """The stage that writes a trained model in a form of its own."""
         if export.train is None:
-            raise NotRunnable(f"export `{export.instance.name}`, whose model only data decides")
+            raise NotRunnable(f"export `{export.instance.name}`, whose model only data decides", DECIDED)
         return plan_export(self, export, self.stages[self.train(self.checked.trains[export.train])[-1]])
 
     def weights(self, value: Any) -> Any:

@@ -141,8 +141,21 @@ def fails_to_plan(folder: Path, text: str) -> str:
             + FIT,
             "data `digits`: table -> category",
         ),
+        (
+            DATA
+            + DATA.replace("data digits", "data other")
+            + MODEL
+            + FIT.replace("= digits", "= if other.classes > 2 then digits else other"),
+            "train `fit`, whose data only other data decides",
+        ),
     ],
-    ids=["input", "a declaration as an argument", "a source without shape", "table"],
+    ids=[
+        "input",
+        "a declaration as an argument",
+        "a source without shape",
+        "table",
+        "data that data decides",
+    ],
 )
 def test_what_no_stage_can_do(folder: Path, text: str, said: str) -> None:
     assert fails_to_plan(folder, text) == f"this version of mfc checks {said}, but can't run it"
