@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
@@ -28,42 +27,22 @@ from mfc.runtime.export.archive import write_archive
 from mfc.runtime.export.bundle import bundle
 from mfc.runtime.export.exported import Exported
 from mfc.runtime.training.predict import Prediction
+from tests.face.noise import DATA, write_images
 
-SPEC = """
+SPEC = (
+    DATA.replace('image_files("images")', "image_files(root)")
+    + """
 param epochs: int = 1
 param root: path = "images"
 param kept: choice(path, file) = path
 use "lib/parts.py" (scaled, shifted, own_loss)
 
-data kinds: image -> category {
-    source           = image_files(root)
-    split            = random(valid = 0.3)
-    label            = parent()
-    item_transforms  = [resize(8)]
-    batch_transforms = [rotate(10), brightness(), random_crop(6), normalize(imagenet_stats)]
-    batch_size       = 4
-}
-data tagged: image -> multi_category {
-    source          = image_table("rows.csv", folder = "images", image = "{name}.png")
-    split           = random(valid = 0.3)
-    label           = column("tags", delimiter = " ")
-    item_transforms = [resize_to(6, 8)]
-    batch_size      = 4
-}
 data measured: image -> value {
     source          = image_table("rows.csv", folder = "images", image = "{name}.png")
     split           = random(valid = 0.3)
     label           = column(["x", "y"])
     item_transforms = [random_resized_crop(8)]
     batch_size      = 4
-}
-data masked: image -> mask {
-    source           = image_files("images/a")
-    split            = random(valid = 0.3)
-    label            = mask_file("{stem}.png", folder = "labels", codes = "codes.txt")
-    item_transforms  = [resize(8)]
-    batch_transforms = [flip(), normalize(imagenet_stats)]
-    batch_size       = 4
 }
 data reviews(backwards: bool = false): text(backwards = backwards) -> category {
     source     = text_files("texts")
@@ -110,6 +89,7 @@ export review_file  { model = review   format = bundle() }
 export speak_file   { model = speak    format = bundle() }
 export mine_file    { model = mine     format = bundle() }
 """
+)
 
 PARTS = '''
 from pathlib import Path
@@ -158,21 +138,14 @@ class own_loss(cross_entropy):
 def write(folder: Path) -> None:
     """Images of noise in two folders with a table and masks, texts, and the spec with its own Python files."""
     draw = random.Random(0)
-    rows = ["name,tags,x,y\n"]
-    for name in ("images/a", "images/b", "labels", "lib", "texts/good", "texts/bad"):
+    write_images(folder)
+    for name in ("lib", "texts/good", "texts/bad"):
         (folder / name).mkdir(parents=True)
     for i in range(16):
-        label = "ab"[i % 2]
-        image = Image.effect_noise((11, 9), 80).convert("RGB")
-        image.save(folder / "images" / label / f"{i}.png")
-        Image.fromarray(np.array(image)[..., 0] // 128).save(folder / "labels" / f"{i}.png")
-        rows.append(f"{label}/{i},{'p q' if i % 3 else 'p'},{i},{-i / 3}\n")
         text = " ".join(
             draw.choices(f"it was a {'fine' if i % 2 else 'dull'} film and that is so".split(), k=20)
         )
         (folder / "texts" / ("good" if i % 2 else "bad") / f"{i}.txt").write_text(text)
-    (folder / "codes.txt").write_text("dark\nbright\n")
-    (folder / "rows.csv").write_text("".join(rows))
     (folder / "lib" / "parts.py").write_text(PARTS)
     (folder / "lib" / "helper.py").write_text("OFFSET = 0.25\n")
     (folder / "lib" / "factor.txt").write_text("1.5")

@@ -13,44 +13,23 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from PIL import Image
 
 import mfc
 from mfc import exports
 from mfc.cli import main
+from tests.face.noise import DATA, write_images
 
-SPEC = """
+SPEC = (
+    DATA
+    + """
 use "parts.py" (seen, tinted, counts, listing)
 
-data kinds: image -> category {
-    source           = image_files("images")
-    split            = random(valid = 0.3)
-    label            = parent()
-    item_transforms  = [resize(12)]
-    batch_transforms = [rotate(10), brightness(), random_crop(10), normalize(imagenet_stats)]
-    batch_size       = 4
-}
-data grey: image -> multi_category {
-    source          = image_table("rows.csv", folder = "images", image = "{name}.png", channels = 1)
-    split           = random(valid = 0.3)
-    label           = column("tags", delimiter = " ")
-    item_transforms = [resize_to(6, 8)]
-    batch_size      = 4
-}
 data measured: image -> value {
     source           = image_table("rows.csv", folder = "images", image = "{name}.png")
     split            = random(valid = 0.3)
     label            = column("x")
     item_transforms  = [random_resized_crop(8)]
     batch_transforms = [tinted(), seen()]
-    batch_size       = 4
-}
-data masked: image -> mask {
-    source           = image_files("images/a")
-    split            = random(valid = 0.3)
-    label            = mask_file("{stem}.png", folder = "labels", codes = "codes.txt")
-    item_transforms  = [resize(8)]
-    batch_transforms = [normalize(imagenet_stats)]
     batch_size       = 4
 }
 
@@ -75,7 +54,7 @@ model counting {
 }
 
 train kind    { data = kinds  model = net(kinds.classes)  loss = cross_entropy()  epochs = 1 }
-train tag     { data = grey  model = net(grey.classes)  loss = bce(threshold = 0.4)  epochs = 1 }
+train tag     { data = tagged  model = net(tagged.classes)  loss = bce(threshold = 0.4)  epochs = 1 }
 train measure { data = measured  model = net(1)  loss = mse()  epochs = 1 }
 train segment { data = masked  model = pixels  loss = cross_entropy()  epochs = 1 }
 train odd     { data = kinds  model = counting  loss = cross_entropy()  epochs = 1 }
@@ -91,6 +70,7 @@ export segment_onnx { model = segment  format = onnx() }
 export listed       { model = kind     format = listing() }
 export odd_pt       { model = odd      format = torch_export() }
 """
+)
 
 PARTS = '''
 import json
@@ -148,17 +128,7 @@ class listing:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of noise in two folders with a table and masks, and the spec."""
     folder = tmp_path_factory.mktemp("graphs")
-    rows = ["name,tags,x\n"]
-    for name in ("images/a", "images/b", "labels"):
-        (folder / name).mkdir(parents=True)
-    for i in range(16):
-        label = "ab"[i % 2]
-        image = Image.effect_noise((14, 13), 80).convert("RGB")
-        image.save(folder / "images" / label / f"{i}.png")
-        Image.fromarray(np.array(image)[..., 0] // 128).save(folder / "labels" / f"{i}.png")
-        rows.append(f"{label}/{i},{'p q' if i % 3 else 'p'},{i}\n")
-    (folder / "codes.txt").write_text("dark\nbright\n")
-    (folder / "rows.csv").write_text("".join(rows))
+    write_images(folder)
     (folder / "parts.py").write_text(PARTS)
     (folder / "spec.mfs").write_text(SPEC)
     return folder
@@ -331,7 +301,7 @@ def test_missing_packages_are_told_before_anything_runs(
         ("model pixels {", "model pixels {  # bright or dark\n", []),
         ("onnx(opset = 20)", "onnx(opset = 21)", ["tag_onnx"]),
         ("bce(threshold = 0.4)", "bce(threshold = 0.5)", ["tag", "tag_onnx", "tag_pt"]),
-        ("resize_to(6, 8)", "resize_to(8, 6)", ["grey.packed", "tag", "tag_onnx", "tag_pt"]),
+        ("resize_to(6, 8)", "resize_to(8, 6)", ["tag", "tag_onnx", "tag_pt", "tagged.packed"]),
     ],
 )
 def test_what_is_exported_again(folder: Path, run: mfc.Run, old: str, new: str, stale: list[str]) -> None:
