@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mfc.dsl.format_layout import layout
-from mfc.dsl.format_pieces import Pieces, read_pieces
+from mfc.dsl.format_pieces import COMMENT, FILE, Pieces, read_pieces
 from mfc.dsl.parse import too_large
 from mfc.dsl.source import Source
 
@@ -96,7 +96,7 @@ def _common(first: str, second: str) -> int:
 def _units(pieces: Pieces) -> dict[int, tuple[int, int]]:
     """For the pieces within a statement, where that statement starts and ends: the gaps before them are changed together.
 
-    A statement with bodies on several lines is one up to each brace.
+    A statement with bodies on several lines is one up to each brace. Statements that share a line are one.
     """
     units: dict[int, tuple[int, int]] = {}
 
@@ -105,10 +105,19 @@ def _units(pieces: Pieces) -> dict[int, tuple[int, int]]:
         units.update(dict.fromkeys(range(start + 1, stop), unit))
 
     for brace, begins in pieces.bodies.items():
-        end = pieces.partners.get(brace, len(pieces.kinds))
+        row, end = 0, pieces.partners.get(brace, len(pieces.kinds))
         for start, stop in zip(begins, [*begins[1:], end]):
             if start in units:  # within a statement on one line
                 continue
+            if (
+                start > begins[0]
+                and brace != FILE
+                and not pieces.newlines[start]
+                and pieces.kinds[start] != COMMENT
+            ):
+                add(row, stop)
+                continue
+            row = start
             if not any(pieces.newlines[start + 1 : stop]):
                 add(start, stop)
                 continue

@@ -111,15 +111,18 @@ def _attach_docs(
     """The declarations with the `##` paragraphs right above them, and the file's own documentation. Neither depends on
     how far lines are indented."""
     starts = [declaration.span.start for declaration in declarations]
+    outside, after = [], len(source.text)  # comments outside of declarations, and where the one before begins
+    for comment in reversed(comments):
+        following = bisect_right(starts, comment.span.start)
+        behind = source.text[comment.span.end : min([after, *starts[following : following + 1]])]
+        if not behind.replace("\ufeff", "").strip():
+            outside.append(comment)
+            after = comment.span.start
     paragraphs: dict[int, list[str]] = {}  # by the number of the line after them
-    for comment in comments:
-        if not comment.text.startswith("##"):
-            continue
-        at = comment.span.start
-        line, column = source.position(at)
-        before = bisect_right(starts, at) - 1
-        within = before >= 0 and at < declarations[before].span.end
-        if not within and not source.text[at - column + 1 : at].strip(" \t\r\f\v\ufeff"):
+    for comment in reversed(outside):
+        line, column = source.position(comment.span.start)
+        before = source.text[comment.span.start - column + 1 : comment.span.start]
+        if comment.text.startswith("##") and not before.strip(" \t\r\f\v\ufeff"):
             paragraphs[line + 1] = [*paragraphs.pop(line, []), comment.text.lstrip("#").removeprefix(" ")]
     documented: list[syntax.Decl] = []
     for declaration in declarations:

@@ -133,7 +133,9 @@ class _Writer:
                 self.expression()
                 self.put(")")
             else:
+                first = len(self.out)
                 self.sum()
+                self.out[first] = self.out[first].replace("log", "logs")  # which would begin the other kind
                 self.put("..")
                 self.sum()
 
