@@ -22,7 +22,7 @@ from pygls.uris import to_fs_path
 
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.grammar import parser
-from mfc.lsp import reading, writing
+from mfc.lsp import commands, reading, writing
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16
 from mfc.lsp.question import FileQuestion, Question, Refusal
@@ -333,6 +333,11 @@ def make_server() -> SpecServer:
         uri = params.text_document.uri
         found = await server.about(uri, lambda question: reading.tokens(question, params.range))
         return None if found is None else types.SemanticTokens(found)
+
+    @server.command(commands.PLAN_TEXT)
+    async def plan_text(uri: str, *targets: str) -> str:
+        options = await server.about(uri, commands.options)
+        return await commands.plan_text(server.specs.path(uri), options or [], targets)
 
     return server
 

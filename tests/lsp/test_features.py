@@ -12,6 +12,7 @@ from pygls.exceptions import JsonRpcException
 from mfc.dsl.format import format
 from mfc.lsp.positions import Positions
 from mfc.lsp.reading import LEGEND
+from tests.dsl.editor.documents import SPECS
 from tests.lsp import specs
 from tests.lsp.editor import COMMAND, Editor, codes, editing
 
@@ -443,3 +444,15 @@ async def test_lenses_name_commands_of_the_client(editor: Editor) -> None:
         ("fit", types.Command("Run", "mfc.run", arguments=(editor.uri(SPEC), "fit"))),
         ("fit", types.Command("Plan", "mfc.plan", arguments=(editor.uri(SPEC), "fit"))),
     ]
+
+
+# ── commands ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_plan_of_a_spec_is_given_as_text(editor: Editor) -> None:
+    command = types.ExecuteCommandParams("mfc.planText", [editor.uri(SPEC)])
+    assert "error[E0102]" in str(await editor.workspace_execute_command_async(command))
+    (editor.folder / "digits.mfs").write_text((SPECS / "digits.mfs").read_text())
+    command.arguments = [editor.uri("digits.mfs"), "fit"]
+    text = await editor.workspace_execute_command_async(command)
+    assert isinstance(text, str) and "fit" in text and "error" not in text
