@@ -15,6 +15,9 @@ TYPES = (
     "keyword", "class", "function", "variable", "parameter", "property", "enumMember", "namespace", "type", "string",
     "number", "operator", "comment",
 )  # fmt: skip
+OF_GRAMMAR = ("keyword", "string", "number", "operator", "comment")
+"""The types of `TYPES` that need no names: what a grammar tells as well, and in more detail."""
+
 MODIFIERS = ("declaration", "definition", "readonly", "defaultLibrary", "documentation")
 
 _OF_SYMBOLS = {

@@ -190,15 +190,15 @@ def selection_ranges(
     return found
 
 
-def tokens(question: FileQuestion, part: types.Range | None = None) -> list[int]:
+def tokens(question: FileQuestion, part: types.Range | None = None, without: Sequence[str] = ()) -> list[int]:
     """The tokens of a file, or of a part of it, five numbers each: how many lines and columns it begins behind the last
-    one, its length, its type and its modifiers."""
+    one, its length, its type and its modifiers. Those of some types can be left out."""
     positions = question.analysis.file.positions
     first, last = (0, len(positions.text)) if part is None else positions.offsets(part)
     numbers: list[int] = []
     line = column = 0
     for token in semantic_tokens(question.document):
-        if token.end <= first or token.start >= last:
+        if token.end <= first or token.start >= last or token.type in without:
             continue
         start, end = positions.position(token.start), positions.position(token.end)
         column = column if start.line == line else 0

@@ -21,6 +21,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
 from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.editor.semantic_tokens import OF_GRAMMAR
 from mfc.dsl.grammar import parser
 from mfc.lsp import commands, reading, writing
 from mfc.lsp.diagnostics import diagnostic_of
@@ -167,8 +168,15 @@ class SpecServer(LanguageServer):
 
     # ── semantic tokens ─────────────────────────────────────────────────────────────────────────────────
 
+    async def some_tokens(self, uri: str, part: types.Range | None = None) -> list[int] | None:
+        """Without those that a client has of a grammar: that one tells escapes from the text around them."""
+        can = self.client_capabilities
+        augments = get_capability(can, "text_document.semantic_tokens.augments_syntax_tokens", False)
+        without = OF_GRAMMAR if augments else ()
+        return await self.about(uri, lambda question: reading.tokens(question, part, without))
+
     async def tokens(self, uri: str) -> types.SemanticTokens | None:
-        found = await self.about(uri, reading.tokens)
+        found = await self.some_tokens(uri)
         if found is None:
             return None
         number = self._tokens.get(uri, (0, []))[0] + 1
@@ -330,8 +338,7 @@ def make_server() -> SpecServer:
 
     @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_RANGE, reading.LEGEND)
     async def some_tokens(params: types.SemanticTokensRangeParams) -> Any:
-        uri = params.text_document.uri
-        found = await server.about(uri, lambda question: reading.tokens(question, params.range))
+        found = await server.some_tokens(params.text_document.uri, params.range)
         return None if found is None else types.SemanticTokens(found)
 
     @server.command(commands.PLAN_TEXT)

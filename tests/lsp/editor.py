@@ -147,7 +147,13 @@ def codes(found: Sequence[types.Diagnostic] | None) -> list[str] | None:
 
 @asynccontextmanager
 async def editing(
-    folder: Path, command: Sequence[str], *, encoding: str = UTF16, options: Any = None, snippets: bool = True
+    folder: Path,
+    command: Sequence[str],
+    *,
+    encoding: str = UTF16,
+    options: Any = None,
+    snippets: bool = True,
+    grammar: bool = False,
 ) -> AsyncIterator[Editor]:
     """An editor with a folder open, whose server runs as a process of its own."""
     editor = Editor(folder, encoding)
@@ -159,6 +165,9 @@ async def editing(
     item = get_capability(capabilities, "text_document.completion.completion_item")
     assert item is not None and item.snippet_support
     item.snippet_support = snippets
+    tokens = get_capability(capabilities, "text_document.semantic_tokens")
+    assert tokens is not None
+    tokens.augments_syntax_tokens = grammar
     root = types.WorkspaceFolder(str(from_fs_path(str(folder))), folder.name)
     await editor.initialize_session(
         types.InitializeParams(
@@ -168,5 +177,9 @@ async def editing(
     try:
         yield editor
         await editor.shutdown_session()
+    except BaseException:
+        if editor._server:
+            editor._server.kill()  # it would be waited for
+        raise
     finally:
         await editor.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -239,6 +240,19 @@ async def test_semantic_tokens(editor: Editor) -> None:
     )
     assert some is not None
     assert [*decoded(editor, SPEC, some.data)] == ["train", "fit", "data", "=", "digits", "model", "net"]
+
+
+async def test_semantic_tokens_beside_those_of_a_grammar(tmp_path: Path) -> None:
+    (tmp_path / SPEC).write_text('let a = "b"  # c\nlet d = a + 1\n')
+    async with editing(tmp_path, COMMAND, grammar=True) as editor:
+        editor.open(SPEC)
+        asked = types.SemanticTokensParams(editor.document(SPEC))
+        found = await editor.text_document_semantic_tokens_full_async(asked)
+        assert found is not None
+        assert decoded(editor, SPEC, found.data) == {
+            "a": ("variable", {"readonly"}),
+            "d": ("variable", {"definition", "readonly"}),
+        }
 
 
 async def test_folding(editor: Editor) -> None:

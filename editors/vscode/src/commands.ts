@@ -5,16 +5,11 @@ import * as vscode from "vscode";
 
 import { program } from "./program";
 
-/** Types `mfc run FILE --target NAME` into a terminal. A code lens gives the spec's URI and the name of a declaration, a
- * menu gives the URI alone, the command palette nothing: then it is the spec in the active editor. */
+/** Types `mfc run FILE --target NAME` into a terminal. A code lens gives the address of a spec and the name of a
+ * declaration, a menu gives the address alone, the command palette nothing: then it is the spec in the active editor. */
 export async function inTerminal(command: "run" | "plan", given: unknown[]): Promise<void> {
     const [place, target] = given;
-    const uri =
-        place instanceof vscode.Uri
-            ? place
-            : typeof place === "string"
-              ? vscode.Uri.parse(place)
-              : vscode.window.activeTextEditor?.document.uri;
+    const uri = addressOf(place) ?? vscode.window.activeTextEditor?.document.uri;
     if (uri?.scheme !== "file") {
         await vscode.window.showErrorMessage(`Open a spec, and save it, to ${command} it.`);
         return;
@@ -34,6 +29,13 @@ export async function inTerminal(command: "run" | "plan", given: unknown[]): Pro
         vscode.window.createTerminal({ name, cwd });
     terminal.show();
     terminal.sendText(words.map(quoted).join(" "));
+}
+
+function addressOf(place: unknown): vscode.Uri | undefined {
+    if (typeof place === "string") {
+        return /^[a-z][a-z+.-]+:/i.test(place) ? vscode.Uri.parse(place) : vscode.Uri.file(place);
+    }
+    return place instanceof vscode.Uri ? place : undefined;
 }
 
 /** A word as a shell reads it: of those that come with systems all take words of these letters as they are. */

@@ -48,6 +48,20 @@ test("a mistake is shown, and goes when it is mended", async () => {
     await editor.said(spec.uri, (found) => found.length === 0);
 });
 
+test("names are coloured by what they mean, and all else by the grammar alone", async () => {
+    await activate();
+    const spec = await editor.open(join(folder, "a.mfs"), 'let a = "\\n"  # one\nlet b = a\n');
+    await editor.said(spec.uri, () => true);
+    const provider = editor.providers.get("registerDocumentSemanticTokensProvider");
+    const { token } = new editor.api.CancellationTokenSource();
+    const found = await provider.provideDocumentSemanticTokens(spec, token);
+    const [data] = found.given;
+    assert.deepEqual(
+        [...data].filter((_, i) => i % 5 === 2),
+        [1, 1, 1],
+    ); // the lengths of `a`, `b` and `a`
+});
+
 test("another server is started when its settings change", async () => {
     await activate();
     const spec = await editor.open(join(folder, "a.mfs"), WRONG);
@@ -119,7 +133,7 @@ test("a spec is run and planned in a terminal", async () => {
     await run("mfc.run", Uri.file(join(folder, "a.mfs")).toString(), "fit");
     await run("mfc.run", Uri.file(join(folder, "it's mine.mfs")));
     await run("mfc.plan", Uri.file(join(folder, "models/a.mfs")).toString(), "fit");
-    await run("mfc.plan", Uri.file("/elsewhere/a.mfs"));
+    await run("mfc.plan", "/elsewhere/a.mfs");
     await run("mfc.run", Uri.file(join(folder, "a.mfs")).toString(), "fit");
     assert.deepEqual(sent(), [
         ["mfc run fit", "mfc run a.mfs --target fit", "mfc run a.mfs --target fit"],

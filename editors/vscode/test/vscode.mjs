@@ -64,7 +64,14 @@ class EventEmitter {
     dispose = () => this.listeners.clear();
 }
 
-const disposable = (dispose = () => {}) => ({ dispose });
+class Disposable {
+    constructor(dispose) {
+        this.dispose = dispose;
+    }
+    static from = (...all) => new Disposable(() => all.forEach((each) => each.dispose()));
+}
+
+const disposable = (dispose = () => {}) => new Disposable(dispose);
 
 /** What VS Code has and the tests do not look at: any class, any enumeration, any event. */
 function anything(known) {
@@ -117,9 +124,7 @@ export class Editor {
             MarkdownString,
             CancellationTokenSource,
             EventEmitter,
-            Disposable: Object.assign(disposable, {
-                from: (...all) => disposable(() => all.forEach((d) => d.dispose())),
-            }),
+            Disposable,
             version: "1.91.0",
             env: anything({ appName: "test", language: "en" }),
             commands: {
