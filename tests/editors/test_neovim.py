@@ -140,7 +140,7 @@ def test_a_block_is_renamed_where_it_is_used_too(editor: Neovim, folder: Path) -
     assert editor.text("blocks.mfs") == BLOCKS.replace("dense", "wide")
     editor.command("wall")
     editor.until(lambda: (folder / "blocks.mfs").read_text() == BLOCKS.replace("dense", "wide"))
-    assert diagnostics(editor) == []
+    editor.until(lambda: diagnostics(editor) == [])
 
 
 def test_a_spec_is_formatted(editor: Neovim) -> None:
