@@ -107,6 +107,9 @@ class Finder:
         What can't be read is an error in its place."""
         for path in paths:
             try:
+                if not isinstance(path, str | os.PathLike):
+                    message = f"files are predicted by their paths, and {type(path).__name__} is none"
+                    raise RunError("R0503", message, help="`predict` takes an image of Pillow, or a text")
                 yield from self._at(os.path.expanduser(os.fspath(path)))
             except RunError as error:
                 yield error

@@ -183,6 +183,8 @@ def test_what_is_no_item(run: mfc.Run, tmp_path: Path) -> None:
             run[name].predict(item)  # type: ignore[arg-type]
         assert raised.value.code == "R0503"
         assert ("`PIL.Image.fromarray`" in str(raised.value)) == (item is array)
+    with pytest.raises(mfc.RunError, match="by their paths, and Image is none"):
+        next(run[FIT].predict_files([Image.fromarray(array)]))  # type: ignore[list-item]
 
 
 def test_images_of_another_size_are_noted_once(
