@@ -147,6 +147,25 @@ test("a spec is run and planned in a terminal", async () => {
     );
 });
 
+test("a code lens runs and plans the training below it", async () => {
+    const text = `model net {\n    flatten()\n    linear(digits.classes)\n}\n
+data digits: image -> category {\n    source = builtin("digits")\n    split = random(valid = 0.2)\n    label = parent()\n}\n
+train fit {\n    data = digits\n    model = net\n    loss = cross_entropy()\n    epochs = 1\n}\n`;
+    writeFileSync(join(folder, "a.mfs"), text);
+    await activate();
+    const spec = await editor.open(join(folder, "a.mfs"), text);
+    const { token } = new editor.api.CancellationTokenSource();
+    const lenses = await editor.providers.get("registerCodeLensProvider").provideCodeLenses(spec, token);
+    for (const { command } of lenses) {
+        await run(command.command, ...command.arguments);
+    }
+    assert.deepEqual(editor.messages, []);
+    assert.deepEqual(
+        editor.terminals.flatMap((terminal) => terminal.sent),
+        ["mfc run a.mfs --target fit", "mfc plan a.mfs --target fit"],
+    );
+});
+
 test("what is run is the spec in front, as it is in the editor", async () => {
     program("mfc", "exit 2");
     await activate();
