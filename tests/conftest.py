@@ -1,4 +1,4 @@
-"""What all tests share: golden files, which `pytest --update` writes anew."""
+"""What all tests share: golden files, which `pytest --update` writes anew, and what hypothesis minds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# That a machine is slow is no mistake of what is tested.
+settings.register_profile("mfc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mfc")
 
 Golden = Callable[[Path, str], None]
 

@@ -26,7 +26,7 @@ from mfc.dsl.read import decorators, read_file
 from mfc.runtime import component
 
 RUNTIME = os.path.join(next(iter(mfc.__path__)), "runtime")
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from mfc.dsl.ir import Call
 from mfc.runtime.build import build
 from tests.tracing import executed
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 FILES = {
     "main.py": '''

@@ -154,7 +154,7 @@ def test_tidy_specs_stay_tidy(spec: Path) -> None:
 # ── on what can't be read ───────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(damaged())
 def test_a_broken_declaration_stays_as_it_is(text: str) -> None:
     formatted = format(text)
@@ -167,7 +167,7 @@ def test_a_broken_declaration_stays_as_it_is(text: str) -> None:
     are_minimal(text, format_edits(text))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_any_text_at_all(text: str) -> None:
     assert format(format(text)) == format(text)
@@ -199,7 +199,7 @@ def test_what_is_deep_or_long_is_formatted(text: str) -> None:
 # ── ranges ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, GENERATED), st.floats(0, 1), st.floats(0, 1))
 def test_a_range_changes_nothing_outside(seed: int, first: float, second: float) -> None:
     text = generate(seed)
@@ -211,7 +211,7 @@ def test_a_range_changes_nothing_outside(seed: int, first: float, second: float)
     assert read(changed) == read(text) and comments(changed) == comments(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, GENERATED), st.floats(0, 1), st.floats(0, 1))
 def test_lines_may_be_formatted_one_after_the_other(seed: int, first: float, second: float) -> None:
     text = generate(seed)
@@ -220,7 +220,7 @@ def test_lines_may_be_formatted_one_after_the_other(seed: int, first: float, sec
     assert format(apply(text, format_range(text, start, end))) == format(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.integers(0, GENERATED).map(generate), damaged()))
 def test_the_whole_as_a_range(text: str) -> None:
     assert format_range(text, 0, len(text)) == format_edits(text)

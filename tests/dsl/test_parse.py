@@ -96,7 +96,7 @@ def shape(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(damaged())
 def test_no_text_breaks_the_parser(text: str) -> None:
     file, found = read(text)
@@ -121,14 +121,14 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     assert found or not broken, "what could not be read is reported"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_any_text_at_all(text: str) -> None:
     file, _ = read(text)
     assert file.source.text == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(damaged(), damaged())
 def test_the_cache_changes_nothing(first: str, second: str) -> None:
     read_chunk.clear()
@@ -171,7 +171,7 @@ def inner_places(text: str) -> list[tuple[int, int, int]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([text for text in AT_COLUMN_0 if inner_places(text)]), st.data())
 def test_a_mistake_spoils_one_declaration(text: str, data: st.DataObject) -> None:
     start, end, at = data.draw(st.sampled_from(inner_places(text)))
@@ -183,7 +183,7 @@ def test_a_mistake_spoils_one_declaration(text: str, data: st.DataObject) -> Non
         assert name in here or not isinstance(left[name], syntax.BrokenDecl)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_fix_mends_what_it_is_for(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from([spec.read_text() for spec in sorted(CASES.glob("invalid/*/*.mfs"))]))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -482,7 +482,7 @@ def test_a_recipe_names_only_what_mfc_has(
         refused(tampered, code, "")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True), by=st.integers(1, 255))
 @example(where=0.0, by=1)
 def test_a_changed_byte_is_noticed_or_does_not_matter(

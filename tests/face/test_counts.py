@@ -183,7 +183,7 @@ def rule_of(component: Any) -> str:
     return component.__mfc_facts__["parameters"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(3, 20),
     st.integers(1, 9),

@@ -17,7 +17,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.hashcache import HashCache, digest_file
 from mfc.runtime.store import Store
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 LONG_AGO = 10**18
 
 

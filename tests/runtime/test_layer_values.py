@@ -98,7 +98,7 @@ def test_convolution_arguments_arrive():
 sides = st.integers(1, 3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 3), sides, sides), st.sampled_from([1, 2, 3, 5, 7]),
     st.integers(1, 3), st.integers(0, 3), st.integers(1, 2), st.booleans(),

@@ -196,7 +196,7 @@ def by_module(component: Any, arguments: dict[str, Any], shape: Shape, case: Cas
 
 
 @pytest.mark.parametrize("name", sorted(LAYERS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_rule_is_the_module(name, data):
     component, case = LAYERS[name], CASES[name]
@@ -205,7 +205,7 @@ def test_rule_is_the_module(name, data):
 
 
 @pytest.mark.parametrize("name", sorted(LAYERS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_rule_on_symbols_is_the_rule_on_numbers(name, data):
     """With sizes that are known later: the same shape in the end, or a condition that says no."""
@@ -228,7 +228,7 @@ def test_rule_on_symbols_is_the_rule_on_numbers(name, data):
 
 
 @pytest.mark.parametrize("name", sorted(LAYERS))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_count_is_the_modules_parameters(name, data):
     """Of its weight too, which is what a tied layer does not have."""

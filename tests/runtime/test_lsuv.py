@@ -133,7 +133,7 @@ def test_several_batches_count_together():
 
 
 @given(st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=9), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_moments_of_parts_are_those_of_the_whole(parts):
     moments = Moments()
     for part in parts:

@@ -23,7 +23,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.stagekey import Record, record
 from mfc.runtime.store import Artifact, Store, file_name, store_folder
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 
 
 @pytest.fixture

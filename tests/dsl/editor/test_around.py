@@ -15,7 +15,7 @@ FILES = sorted(SPECS.rglob("*.mfs"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_place_is_told_of_as_if_all_was_checked(path: Path, data: st.DataObject) -> None:
     text = path.read_text()

@@ -72,7 +72,7 @@ def broken(draw: st.DrawFn) -> tuple[Path, str]:
 
 
 @given(broken(), st.lists(st.floats(0, 1), min_size=5, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_place_of_broken_specs_has_an_answer(spec: tuple[Path, str], places: list[float]) -> None:
     document = of_file_with(*spec)
     ask_of_whole(document)
@@ -105,7 +105,7 @@ def written(document: Document, offered: Completion) -> tuple[str, int, int]:
 
 
 @given(st.sampled_from(ALL), st.floats(0, 1), st.lists(st.floats(0, 1), min_size=4, max_size=4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_offered_is_known_where_it_is_written(path: Path, place: float, which: list[float]) -> None:
     """In the place of any word of a spec, as it is while that is typed."""
     words = [*WORDS.finditer(TEXTS[path])]

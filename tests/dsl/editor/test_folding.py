@@ -75,7 +75,7 @@ def test_folds_are_bodies_lists_comments_and_imports() -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(damaged())
 def test_folds_lie_within_one_another_or_apart(text: str) -> None:
     document = of_text(text)
@@ -129,7 +129,7 @@ def test_selections_begin_within_strings_and_comments() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(damaged(), st.data())
 def test_each_selection_contains_the_one_before(text: str, data: st.DataObject) -> None:
     offset = data.draw(st.integers(0, len(text)))

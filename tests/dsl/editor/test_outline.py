@@ -71,7 +71,7 @@ def test_long_details_are_cut() -> None:
     assert len(entry.detail) == 80 and entry.detail.endswith("11…")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(damaged())
 def test_entries_stand_within_one_another_and_apart(text: str) -> None:
     def check(entries: list[Entry], start: int, end: int) -> None:

@@ -99,7 +99,7 @@ def hold(documents: list[Document], document: Document, occurrence: Occurrence, 
         check(documents, occurrence, document, name, found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_spec_with_a_fresh_name_is_the_same(data: st.DataObject) -> None:
     documents = program(of_file(data.draw(st.sampled_from(FILES), "file")))
@@ -107,7 +107,7 @@ def test_a_spec_with_a_fresh_name_is_the_same(data: st.DataObject) -> None:
     hold(documents, document, occurrence, FRESH)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 10_000), st.data())
 def test_names_that_hide_others_are_changed_rightly_or_not_at_all(seed: int, data: st.DataObject) -> None:
     own, parts = generate(Random(seed))
@@ -117,7 +117,7 @@ def test_names_that_hide_others_are_changed_rightly_or_not_at_all(seed: int, dat
     hold(documents, document, occurrence, name)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 10_000), st.data())
 def test_names_of_any_text_that_parses_are_changed_rightly_or_not_at_all(
     seed: int, data: st.DataObject

@@ -59,7 +59,7 @@ def test_words_are_what_they_stand_for() -> None:
     assert "\n" + "".join(f"{line} {' '.join(tokens)}\n" for line, tokens in lines.items()) == EXPECTED
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(damaged())
 def test_tokens_follow_one_another_within_their_lines(text: str) -> None:
     found = semantic_tokens(of_text(text))
@@ -71,7 +71,7 @@ def test_tokens_follow_one_another_within_their_lines(text: str) -> None:
         last = token.end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(damaged())
 def test_a_mistake_leaves_the_words_of_the_language(text: str) -> None:
     """Keywords and comments of what could not be read, against a pattern of their own."""

@@ -32,7 +32,7 @@ def places(matrix: torch.Tensor, *points: tuple[float, float]) -> list[tuple[flo
     return found
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(*[st.floats(0, 1, exclude_max=True)] * 2, st.integers(2, 300), st.integers(2, 300))
 def test_warp_moves_the_corners_where_it_says(ux, uy, height, width):
     u = torch.tensor([[0.0, ux, 0.0, uy]], dtype=torch.float64)
@@ -93,7 +93,7 @@ def test_dihedral_of_an_oblong_takes_whole_pixels(height, width):
     assert seen == {height * width, min(height, width) ** 2}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(4, 12), st.integers(4, 12), st.integers(1, 4), st.integers(0, 4), st.integers(0, 99))
 def test_random_crop_is_a_slice_of_the_padded_picture(height, width, size, padding, epoch):
     images = noise(5, 2, height, width, seed=epoch)
@@ -132,7 +132,7 @@ def test_random_resized_crop_that_never_fits_takes_the_middle():
     assert torch.allclose(matrix, torch.diag(torch.tensor([2.0, 2.0, 1.0]).double()).expand(20, 3, 3))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.permutations(range(4)), st.integers(0, 1000))
 def test_exact_transforms_together_equal_one_after_the_other(order, epoch):
     chain = [[flip(), dihedral(), random_crop(9, padding=0), dihedral(0.9)][i] for i in order]

@@ -65,7 +65,7 @@ def test_an_alternating_flip_shows_both_forms_of_each_image_in_two_epochs():
     assert torch.equal(epochs[2], epochs[0]) and torch.equal(epochs[3], epochs[1])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.permutations(range(7)), st.integers(1, 7), st.sampled_from([1, 10_000, 1 << 30]))
 def test_an_item_does_not_depend_on_its_batch(order, count, piece):
     images = noise(7, 3, 24, 28)

@@ -34,14 +34,14 @@ SIZED = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(SIZED), SIDE, SIDE, SIDE, st.sampled_from(["RGB", "L"]), st.integers(0, 99))
 def test_sized_transforms_give_their_size_and_keep_the_mode(make, size, height, width, mode, seed):
     image = make(size)(ramp(height, width).convert(mode), Random(seed))
     assert image.size == (size, size) and image.mode == mode
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 20), st.integers(1, 20), SIDE, SIDE, st.sampled_from(["crop", "squish", "pad"]))
 def test_resize_to_gives_its_size_and_is_resize_where_that_is_square(height, width, before, across, method):
     image = ramp(before, across)

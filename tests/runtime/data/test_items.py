@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mfc.runtime.data import labels, splits
@@ -31,7 +31,6 @@ def many(count: int, label: str = "cat") -> list[str]:
 # ── laws ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(deadline=None)
 @given(PATHS)
 def test_runs_are_the_folders_in_order(items):
     found = list(runs(items))
@@ -40,7 +39,6 @@ def test_runs_are_the_folders_in_order(items):
         assert {item.rpartition("/")[0] for item in items[start:stop]} == {folder}
 
 
-@settings(deadline=None)
 @given(
     PATHS,
     st.sampled_from([splits.random(0.3), splits.end(0.3), splits.stratified(0.3), splits.matching("a")]),
@@ -52,7 +50,6 @@ def test_parts_are_disjoint_and_cover_everything(items, split):
     assert train == sorted(train) and valid == sorted(valid)
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 2000), min_size=20), st.sets(st.integers(0, 2000)), st.integers(0, 5))
 def test_new_files_move_no_other_across_a_random_split(before, new, seed):
     def parts(numbers):
@@ -228,7 +225,6 @@ def test_a_labeler_of_the_users_own():
 # ── vocabularies and values ─────────────────────────────────────────────────────────────────────────────
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=3), min_size=1))
 def test_a_vocabulary_is_sorted_and_decodes(names):
     vocab = build_vocab(names)

@@ -91,7 +91,7 @@ ITEM = {
 
 
 @pytest.mark.parametrize("name", ITEM)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     height=st.integers(24, SIDE), width=st.integers(24, SIDE), seed=st.integers(0, 99), training=st.booleans()
 )
@@ -166,7 +166,7 @@ def batch_of(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", BATCH)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 999), epoch=st.integers(0, 3), training=st.booleans())
 def test_masks_follow_batch_transforms(name, seed, epoch, training):
     pipeline = BatchPipeline(BATCH[name], seed, "fit", 3, training)

@@ -16,7 +16,7 @@ from mfc.runtime.data.files import list_files
 from mfc.runtime.data.text_sources import builtin_texts, text_files
 from mfc.runtime.errors import RunError
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from mfc.runtime.data.text_table import FIELD, text_table
 from mfc.runtime.errors import RunError
 from mfc.runtime.text.rules import FLD
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 CELLS = st.text("a\"',;\t \n\ré\u2028\U0001f600\0\ufeff", max_size=8) | st.text(max_size=8)
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6)

@@ -97,7 +97,7 @@ def test_dropped_weights_are_those_of_a_mask_made_by_hand(monkeypatch):
 
 
 @given(p=st.sampled_from([0.01, 0.1, 0.2, 0.5, 0.75, 0.99]), seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_weight_dropout_keeps_the_mean(p, seed):
     torch.manual_seed(seed)
     weight = torch.ones(400, 301)

@@ -20,7 +20,7 @@ from mfc.runtime.text import token_file as token_file_module
 from mfc.runtime.text.lm_batches import LMLoader, lm_loaders
 from tests.runtime.text.token_files import documents, items, token_file
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 SMALL = {"batch_size": st.integers(1, 5), "seq_len": st.integers(1, 9), "backwards": st.booleans()}
 

@@ -79,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
     return outcome(train(tmp_path_factory.mktemp("whole")))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(epoch=st.integers(0, 1), batch=st.integers(1, 7))
 def test_resumed_within_an_epoch_equals_uninterrupted(whole, epoch, batch):
     every_batch = patch.multiple(checkpoint, EVERY=0, SHARE=0)

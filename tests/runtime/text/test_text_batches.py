@@ -16,7 +16,7 @@ from mfc.runtime.text import text_batches
 from mfc.runtime.text.text_batches import DocumentLoader, text_loaders
 from tests.runtime.text.token_files import documents, items, token_file
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 SIZES = st.integers(1, 6)
 

@@ -17,7 +17,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.text import token_file
 from mfc.runtime.text.token_file import Tokens, write_tokens
 
-FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FIXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 IDS = st.lists(st.integers(0, 70_000), min_size=1, max_size=8)
 
 

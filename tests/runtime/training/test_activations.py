@@ -316,7 +316,7 @@ def test_all_phases_are_there(uninterrupted):
     assert uninterrupted[1]["batch"] == [1, 2, 3, 4, 5] * 3
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, 2),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import confusion_matrix as expected
@@ -17,7 +17,6 @@ from mfc.runtime.training.confusion import confusion_matrix
 from mfc.runtime.training.findings import Confused, ConfusionMatrix
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.lists(st.integers(1, 20), min_size=1, max_size=3), st.integers(0, 99))
 def test_it_is_scikit_learns(classes: int, batches: list[int], seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)

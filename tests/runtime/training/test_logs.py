@@ -136,7 +136,7 @@ def uninterrupted(tmp_path_factory):
     return curves(folder)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, 2),

@@ -95,7 +95,7 @@ def soft(target: torch.Tensor, mixed: Any, classes: int) -> torch.Tensor:
     return share * one_hot + (1 - share) * one_hot[mixed.partners]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 1000),
     st.integers(1, 6),
@@ -118,7 +118,7 @@ def test_the_mixed_cross_entropy_is_the_one_against_mixed_targets(
     torch.testing.assert_close(ours, total / (hard @ weight).sum())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 4), st.booleans())
 def test_the_mixed_bce_is_the_one_against_mixed_targets(seed, items, classes, weighted):
     pred, target = draw(seed, items, classes), (draw(seed + 1, items, classes) > 0).long()
@@ -293,7 +293,7 @@ def test_a_smaller_alpha_mixes_less():
     assert means[0] > means[1] > means[2]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.sampled_from([mixup, cutmix]), st.integers(0, 1), st.integers(0, 2))
 def test_resumed_equals_uninterrupted(kind, epoch, batch):
     class Kill(Callback):

@@ -80,7 +80,7 @@ def watched(made: Learner) -> Watch:
 # ── what they do ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(values=LOSSES, patience=st.integers(1, 3), min_delta=st.sampled_from([0.0, 0.1]), low=st.booleans())
 def test_reduce_on_plateau_is_torchs(values, patience, min_delta, low):
     """torch waits for one epoch more, calls our min_delta an absolute threshold, and takes NaN for no improvement."""
@@ -117,7 +117,7 @@ def test_each_phase_begins_anew():
     assert run(values, early_stopping(patience=1), phases=plan).done.epochs == 2 + 3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(values=LOSSES, patience=st.integers(1, 3), min_delta=st.sampled_from([0.0, 0.1]))
 def test_early_stopping_by_the_rule(values, patience, min_delta):
     last, best = 0, math.inf
@@ -285,7 +285,7 @@ def test_the_best_of_the_last_phase_stands(uninterrupted):
     assert {"best-6.safetensors", "checkpoint-6", "model.safetensors"} <= uninterrupted[3]
 
 
-@settings(max_examples=7, deadline=None)
+@settings(max_examples=7)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, 5),

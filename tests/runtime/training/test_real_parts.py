@@ -129,7 +129,7 @@ def uninterrupted(request, items, tmp_path_factory):
     return make, outcome(train(items, tmp_path_factory.mktemp("whole"), make()))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(after=st.integers(0, (EPOCHS - 1) * 8 - 1))
 def test_resumed_equals_uninterrupted(items, uninterrupted, after):
     make, expected = uninterrupted

@@ -130,7 +130,7 @@ def test_equal_runs_are_equal(uninterrupted, tmp_path):
     assert outcome(train(tmp_path, kind=kind)) == expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, EPOCHS - 1),

@@ -61,7 +61,7 @@ def uninterrupted(tmp_path_factory):
     return state(run(folder)), folder
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     event=st.sampled_from(["before_batch", "after_step", "before_validate", "after_epoch"]),
     epoch=st.integers(0, EPOCHS - 1),
