@@ -133,9 +133,8 @@ def _added(source: Source, holder: BodyDecl | DataDecl | Phase, kind: str, name:
     written = f"{name:<{equal_column(source, beside.span.start, [beside])}} = {value}"
     if beside not in earlier:
         return inserted(source, beside.span.start, f"{written}\n{indent}")
-    end = text.find("\n", beside.span.end)
-    behind = text[beside.span.end : end if end >= 0 else len(text)].strip()
-    place = end if end >= 0 and behind.startswith("#") else beside.span.end
+    behind = text[beside.span.end :].partition("\n")[0].rstrip()
+    place = beside.span.end + (len(behind) if behind.lstrip().startswith("#") else 0)
     return inserted(source, place, f"\n{indent}{written}")
 
 

@@ -10,7 +10,7 @@ from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import symbol_markdown
-from mfc.dsl.editor.importable import Nearby, NoFiles, components, declarations
+from mfc.dsl.editor.importable import Nearby, NoFiles, components, declarations, imports
 from mfc.dsl.editor.members import member_in_words, members
 from mfc.dsl.editor.offers import Completion, Offers, Rank
 from mfc.dsl.editor.offers_in_bodies import STACKS, offer_fields, offer_layers
@@ -103,7 +103,9 @@ def _paths(document: Document, offset: int, nearby: Nearby, text: str | None) ->
     for name in dict.fromkeys(names):
         if name.endswith("/") and not name.startswith((".", "__")):
             found.append(Completion(name, "folder", span, name))
-        elif name.endswith(ending) and posixpath.join(folder, name) != document.path:
+        elif name.endswith(ending) and not imports(
+            posixpath.join(folder, name), document.path, standard, nearby
+        ):
             closing = "" if text[end : end + 1] == '"' else '"'
             found.append(Completion(name, "file", span, name + closing))
     return found

@@ -12,7 +12,7 @@ from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.editor.document import Document
 from mfc.dsl.parse import parse
-from mfc.dsl.resolve import STANDARD_FOLDER, Declared, Module
+from mfc.dsl.resolve import STANDARD_FOLDER, Declared, Module, import_path
 from mfc.dsl.source import Source
 from mfc.dsl.syntax import Import, Language
 
@@ -56,8 +56,21 @@ def importable(document: Document, nearby: Nearby) -> Iterator[Importable]:
     for folder, prefix in ((standard, STANDARD_FOLDER), (posixpath.dirname(document.path), "")):
         for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".mfs")][:MAX_FILES]:
             path = posixpath.join(folder, name)
-            if path != document.path:
+            if not imports(path, document.path, document.compiled.standard, nearby):
                 yield from (Importable(d, prefix + name) for d in declarations(path, nearby))
+
+
+def imports(path: str, other: str, standard: str, nearby: Nearby) -> bool:
+    """Whether a file is another one or imports it, maybe by way of others: then that can't import it."""
+    seen, waiting = {path}, [path]
+    while waiting:
+        path = waiting.pop()
+        if path == other:
+            return True
+        new = {import_path(decl, path, standard) for decl in _read(path, nearby).imports} - seen
+        seen |= new
+        waiting += new
+    return False
 
 
 def importable_components(document: Document, nearby: Nearby) -> Iterator[tuple[Component, str]]:
@@ -69,18 +82,28 @@ def importable_components(document: Document, nearby: Nearby) -> Iterator[tuple[
 
 def declarations(path: str, nearby: Nearby) -> Sequence[Declared]:
     """What a file declares; nothing where it can't be read."""
+    return _read(path, nearby).declared
+
+
+class _File(NamedTuple):
+    declared: Sequence[Declared]
+    imports: Sequence[Import]
+
+
+def _read(path: str, nearby: Nearby) -> _File:
     try:
-        return _declarations(path, nearby.read(path))
+        return _parsed(path, nearby.read(path))
     except (OSError, ValueError):
-        return ()
+        return _File((), ())
 
 
 @lru_cache(maxsize=256)
-def _declarations(path: str, text: str) -> Sequence[Declared]:
+def _parsed(path: str, text: str) -> _File:
     file = parse(Source(posixpath.basename(path), text), Diagnostics())
     module = Module(path, file)
     named = [d for d in file.declarations if not isinstance(d, Import | Language) and d.name is not None]
-    return [Declared(module, decl) for decl in named]
+    imports = [d for d in file.declarations if isinstance(d, Import) and d.kind == "import"]
+    return _File([Declared(module, decl) for decl in named], imports)
 
 
 def components(path: str, nearby: Nearby) -> Sequence[Component]:

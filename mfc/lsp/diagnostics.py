@@ -35,6 +35,7 @@ def diagnostic_of(finding: Finding, workspace: Workspace) -> types.Diagnostic:
         code_description=types.CodeDescription(page) if page else None,
         source="mfc",
         related_information=related or None,
+        tags=[types.DiagnosticTag.Unnecessary] if found.unnecessary else None,
     )
 
 

@@ -65,7 +65,8 @@ def test_check_prints_a_json_object_a_line(spec: str, capsys: pytest.CaptureFixt
     assert main(["check", "bad.mfs", "--json"]) == 2
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
-    assert set(found) == {"file", "code", "severity", "message", "range", "help"}
+    assert set(found) == {"file", "code", "severity", "message", "range", "help", "fix"}
+    assert found["fix"] == {"title": "Write `relu`", "range": found["range"], "text": "relu"}
     assert found["file"] == "bad.mfs" and found["code"] == "E0204"
     start, end = found["range"]["start"], found["range"]["end"]
     assert SPEC.splitlines()[start["line"]][start["character"] :].startswith("relu")

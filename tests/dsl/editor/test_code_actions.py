@@ -79,6 +79,10 @@ def test_only_what_stands_in_the_piece_is_mended() -> None:
             "train a {\n    callbacks = [\n    ]\n}\n",
             "train a {\n    loss      = cross_entropy()\n    callbacks = [\n    ]\n}\n",
         ),
+        (
+            "train a {\r\n    data = d # 👩\r\n}\r\n",
+            "train a {\r\n    data = d # 👩\n    loss = cross_entropy()\r\n}\r\n",
+        ),
         ("train a { let k = 3 }\n", "train a { loss = cross_entropy()  let k = 3 }\n"),
     ],
 )

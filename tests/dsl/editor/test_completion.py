@@ -73,6 +73,17 @@ def test_an_import_that_is_there_is_added_to() -> None:
         assert after == f"{expected}\nmodel net {{  }}\n"
 
 
+def test_files_that_import_this_one_are_not_offered() -> None:
+    files = {
+        "user.mfs": 'import "between.mfs" (a)\nblock of_user { relu() }\n',
+        "between.mfs": 'import "main.mfs" (b)\nimport "user.mfs" (of_user)\nblock a { b() }\n',
+        "apart.mfs": 'import "nowhere.mfs" (c)\nblock of_apart { relu() }\n',
+    }
+    assert labels(at_mark('import "▮"', files)) == ["apart.mfs", "std/"]
+    offered = labels(at_mark("model net { ▮ }", files))
+    assert "of_apart" in offered and not {"of_user", "a"} & {*offered}
+
+
 def test_files_and_what_they_declare() -> None:
     assert labels(at_mark('import "▮', FILES)) == ["parts.mfs", "std/"]
     assert [item.text for item in at_mark('import "▮', FILES)] == ['parts.mfs"', "std/"]

@@ -113,7 +113,7 @@ def test_what_is_offered_is_known_where_it_is_written(path: Path, place: float, 
     document = of_file_with(path, TEXTS[path][: word.start()] + TEXTS[path][word.end() :])
     by_rank: dict[int, list[Completion]] = {}
     for offered in complete(document, word.start(), NEARBY):
-        if offered.kind not in ("declaration", "keyword"):
+        if offered.kind not in ("declaration", "keyword", "folder"):
             by_rank.setdefault(offered.rank, []).append(offered)
     for share, among in zip(which, itertools.cycle(by_rank.values())):
         offered = among[round(share * (len(among) - 1))]
