@@ -213,6 +213,7 @@ FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
     types.TEXT_DOCUMENT_FOLDING_RANGE: reading.folding_ranges,
     types.TEXT_DOCUMENT_SELECTION_RANGE: reading.selection_ranges,
     types.TEXT_DOCUMENT_SIGNATURE_HELP: writing.show_signature,
+    types.TEXT_DOCUMENT_CODE_ACTION: writing.offer_actions,
     types.TEXT_DOCUMENT_PREPARE_RENAME: writing.prepare_rename,
     types.TEXT_DOCUMENT_RENAME: writing.rename_symbol,
     types.TEXT_DOCUMENT_FORMATTING: writing.format_file,
@@ -221,6 +222,9 @@ FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
 """What is asked about a file."""
 
 _OPTIONS: dict[str, Any] = {
+    types.TEXT_DOCUMENT_CODE_ACTION: types.CodeActionOptions(
+        [types.CodeActionKind.QuickFix, writing.FIX_ALL]
+    ),
     types.TEXT_DOCUMENT_SIGNATURE_HELP: types.SignatureHelpOptions(["(", ","], [")"]),
 }
 

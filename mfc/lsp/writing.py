@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lsprotocol import types
 
+from mfc.dsl.editor.code_actions import Action, code_actions, fix_all
 from mfc.dsl.editor.completion import complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.edits import Edit
@@ -16,8 +17,12 @@ from mfc.dsl.editor.rename import Refused, prepare, rename
 from mfc.dsl.editor.signature_help import signature_help
 from mfc.dsl.format import Edit as Layout
 from mfc.dsl.format import format_edits, format_range
+from mfc.lsp.analysis import Finding
+from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16, Positions
 from mfc.lsp.question import FileQuestion, Refusal
+
+FIX_ALL = f"{types.CodeActionKind.SourceFixAll.value}.mfc"
 
 _KINDS = {
     "param": types.CompletionItemKind.Constant,
@@ -55,6 +60,39 @@ def markdown(text: str) -> types.MarkupContent | None:
 
 def text_edits(question: FileQuestion, edits: Iterable[Edit]) -> list[types.TextEdit]:
     return [types.TextEdit(question.range(edit.span), question.lines(edit.text)) for edit in edits]
+
+
+# ── mistakes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def offer_actions(question: FileQuestion, params: types.CodeActionParams) -> list[types.CodeAction]:
+    only = params.context.only
+    found: list[types.CodeAction] = []
+    if _wanted(types.CodeActionKind.QuickFix, only):
+        start, end = question.analysis.file.positions.offsets(params.range)
+        actions = code_actions(question.document, start, end, question.analysis.overlay)
+        found += [_action(question, action, types.CodeActionKind.QuickFix) for action in actions]
+    if _wanted(FIX_ALL, only) and (action := fix_all(question.document)) is not None:
+        found.append(_action(question, action, FIX_ALL))
+    return found
+
+
+def _wanted(kind: str, only: Sequence[str] | None) -> bool:
+    """Whether a kind is asked for: all are, or it is within one of some."""
+    return only is None or any(kind == asked or kind.startswith(asked + ".") for asked in only)
+
+
+def _action(question: FileQuestion, action: Action, kind: str) -> types.CodeAction:
+    mended = action.diagnostic and diagnostic_of(
+        Finding(action.diagnostic, question.analysis), question.workspace
+    )
+    return types.CodeAction(
+        title=action.title,
+        kind=kind,
+        diagnostics=[mended] if mended else None,
+        is_preferred=action.preferred or None,
+        edit=question.workspace_edit({question.analysis.file.path: text_edits(question, action.edits)}),
+    )
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from pytest_lsp.client import DEFAULT_CLIENT_FEATURES
 from mfc.lsp.positions import UTF16, Positions
 
 COMMAND = (sys.executable, "-m", "mfc", "lsp")
-LONGEST = 20
+LONGEST = 60
 """Seconds after which a test gives up waiting for what the server should say."""
 
 
@@ -69,6 +69,11 @@ class Editor(LanguageClient):
     @property
     def server_pid(self) -> int | None:
         return self._server.pid if self._server else None
+
+    def kill(self) -> None:
+        """Ends the server without a word."""
+        if self._server is not None and self._server.returncode is None:
+            self._server.kill()
 
     def uri(self, name: str) -> str:
         return str(from_fs_path(str(self.folder / name)))
@@ -134,6 +139,15 @@ class Editor(LanguageClient):
         start, end = Positions(self.texts[name], self.encoding).offsets(place)
         return self.texts[name][start:end]
 
+    def applied(self, name: str, edits: Sequence[types.TextEdit]) -> str:
+        """The text of an open file as it were after edits."""
+        text = self.texts[name]
+        positions = Positions(text, self.encoding)
+        made = [(*positions.offsets(edit.range), edit.new_text) for edit in edits]
+        for start, end, new in sorted(made, reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
+
     def at(self, name: str, mark: str, behind: str = "") -> types.Position:
         """The place of a piece of text that is there once, or behind a part that it begins with."""
         assert self.texts[name].count(mark) == 1 and mark.startswith(behind), mark
@@ -176,10 +190,9 @@ async def editing(
     )
     try:
         yield editor
-        await editor.shutdown_session()
+        await asyncio.wait_for(editor.shutdown_session(), LONGEST)
     except BaseException:
-        if editor._server:
-            editor._server.kill()  # it would be waited for
+        editor.kill()  # else it is waited for
         raise
     finally:
         await editor.stop()

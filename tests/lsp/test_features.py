@@ -373,15 +373,6 @@ async def test_a_rename_that_can_not_be_is_refused_with_its_reason(editor: Edito
 # ── layout ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def applied(editor: Editor, name: str, edits: Sequence[types.TextEdit]) -> str:
-    """The text of a file after edits."""
-    text = editor.texts[name]
-    positions = Positions(text, editor.encoding)
-    for start, end, new in sorted(((*positions.offsets(e.range), e.new_text) for e in edits), reverse=True):
-        text = text[:start] + new + text[end:]
-    return text
-
-
 OPTIONS = types.FormattingOptions(tab_size=4, insert_spaces=True)
 
 
@@ -390,7 +381,7 @@ async def test_formatting(editor: Editor) -> None:
         types.DocumentFormattingParams(editor.document(BLOCKS), OPTIONS)
     )
     assert edits is not None
-    assert applied(editor, BLOCKS, edits) == format(specs.BLOCKS) != specs.BLOCKS
+    assert editor.applied(BLOCKS, edits) == format(specs.BLOCKS) != specs.BLOCKS
 
 
 async def test_formatting_of_a_part(editor: Editor) -> None:
@@ -399,7 +390,7 @@ async def test_formatting_of_a_part(editor: Editor) -> None:
         types.DocumentRangeFormattingParams(editor.document(SPEC), part, OPTIONS)
     )
     assert edits is not None
-    after = applied(editor, SPEC, edits)
+    after = editor.applied(SPEC, edits)
     assert "    label            = parent()\r\n" in after
     assert after.replace(" ", "") == specs.SPEC.replace(" ", "") and after != specs.SPEC
 

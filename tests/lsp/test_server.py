@@ -198,6 +198,65 @@ async def test_what_is_typed_is_completed_at_once(folder: Path, snippets: bool) 
             assert item.insert_text_format is None and item.text_edit.new_text == "callbacks"
 
 
+# ── code actions ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def actions(
+    editor: Editor, found: types.Diagnostic, *only: str
+) -> dict[str, tuple[types.CodeAction, str]]:
+    """What is offered for a mistake, by title, each with the text that it leads to."""
+    context = types.CodeActionContext([found], only=only or None)  # type: ignore[arg-type]
+    asked = types.CodeActionParams(editor.document("spec.mfs"), found.range, context)
+    offered = {}
+    for action in await editor.text_document_code_action_async(asked) or ():
+        assert isinstance(action, types.CodeAction) and action.edit and action.edit.document_changes
+        [change] = action.edit.document_changes
+        assert isinstance(change, types.TextDocumentEdit)
+        assert change.text_document.version == editor.versions["spec.mfs"]
+        edits = [edit for edit in change.edits if isinstance(edit, types.TextEdit)]
+        offered[action.title] = action, editor.applied("spec.mfs", edits)
+    return offered
+
+
+async def test_a_near_name_mends_a_mistake(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "accuracy", "acuracy")
+    [found] = await editor.findings("spec.mfs")
+    offered = await actions(editor, found, types.CodeActionKind.QuickFix)
+    [(action, text)] = offered.values()
+    assert action.is_preferred and action.diagnostics == (found,) and text == SPEC
+    assert await actions(editor, found, types.CodeActionKind.Refactor) == {}
+
+
+async def test_a_missing_import_is_added(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", SPEC.split("\r\n")[0] + "\r\n", "")
+    [found] = await editor.findings("spec.mfs")
+    offered = await actions(editor, found)
+    _, text = offered['Import `dense` from "blocks.mfs"']
+    assert 'import "blocks.mfs" (dense)\r\n' in text and "\n" not in text.replace("\r\n", "")
+
+
+async def test_what_is_unused_is_pale_and_can_be_removed(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "    flatten()\r\n", "    let spare = 1\r\n    flatten()\r\n")
+    [found] = await editor.findings("spec.mfs")
+    assert found.tags == (types.DiagnosticTag.Unnecessary,)
+    assert found.severity == types.DiagnosticSeverity.Warning
+    assert SPEC in {text for _, text in (await actions(editor, found)).values()}
+
+
+async def test_all_that_is_certain_is_mended_at_once(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "epochs  = 1", "epochs  : 1")
+    editor.replace("spec.mfs", "loss    = cross", "loss    : cross")
+    found, *_ = await editor.findings("spec.mfs")
+    offered = await actions(editor, found, "source.fixAll")
+    assert [*offered] == ["Fix all that is certain"]
+    [(action, text)] = offered.values()
+    assert action.kind == "source.fixAll.mfc" and text == SPEC
+
+
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -298,6 +357,9 @@ async def test_a_compiler_that_fails_is_told_of_once_for_each_text(folder: Path)
         editor.open("spec.mfs", "let a = 1")
         editor.open("blocks.mfs")
         assert await editor.findings("blocks.mfs") == ()
+        async with asyncio.timeout(LONGEST):
+            while not editor.log_messages:
+                await asyncio.sleep(0.05)
         assert [told.message for told in editor.log_messages] == [
             "mfc failed: ZeroDivisionError: division by zero"
         ]
