@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from mfc.dsl.source import Source, Span
 
-_IMPORT = re.compile(r'^(import|use)[ \t]+r?"([^"\n]*)"(?:[ \t]*\(([^()#]*)\))?', re.MULTILINE)
+_IMPORT = re.compile(
+    r'^(import|use)[ \t]+r?"([^"\n]*)"(?:[ \t]*\(((?:[^()#]|#[^\n]*\n)*)\)|(?![ \t]*\())', re.MULTILINE
+)
+_REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\Z)")
 _FIRST = re.compile(r"^(?![ \t\r\ufeff]*(?:#|$))", re.MULTILINE)
 _COMMENTS_ABOVE = re.compile(r"(?:^#[^\n]*\n)+\Z", re.MULTILINE)
 _LANGUAGE = re.compile(r"language[ \t]+[0-9]+[^\n]*\n?")
@@ -40,11 +43,15 @@ class Imports:
             if (match[1], match[2]) == (word, path):
                 if match[3] is None:
                     return inserted(self.source, match.end(), f" ({name})")
+                if "#" in match[3]:  # which would take in what stands behind it
+                    return inserted(self.source, match.start(3), f"{name},")
                 listed = match[3].rstrip().removesuffix(",")
                 return inserted(self.source, match.start(3) + len(listed), f", {name}" if listed else name)
         line = f'{word} "{path}" ({name})'
         if self._found:
-            return inserted(self.source, self._found[-1].end(), f"\n{line}")
+            end = self._found[-1].end()
+            rest = _REST.match(self.source.text, end)  # a comment is about what it stands behind
+            return inserted(self.source, rest.end() if rest is not None else end, f"\n{line}")
         return _at_top(self.source, line)
 
 

@@ -62,6 +62,12 @@ def test_an_import_that_is_there_is_added_to() -> None:
         ('import "parts.mfs" (width,)', 'import "parts.mfs" (width, pair,)'),
         ('import "parts.mfs" ()', 'import "parts.mfs" (pair)'),
         ('import "parts.mfs"', 'import "parts.mfs" (pair)'),
+        ('import "parts.mfs" (  # small\n    width\n)', 'import "parts.mfs" (pair,  # small\n    width\n)'),
+        ('import "parts.mfs" (\n    width  # (1)\n)', 'import "parts.mfs" (pair,\n    width  # (1)\n)'),
+        (
+            'use "layers.py" (twofold  # 2 *\n)  # ours',
+            'use "layers.py" (twofold  # 2 *\n)  # ours\nimport "parts.mfs" (pair)',
+        ),
         ('use "layers.py" (twofold)', 'use "layers.py" (twofold)\nimport "parts.mfs" (pair)'),
         ("language 1", 'language 1\n\nimport "parts.mfs" (pair)'),
     ):
