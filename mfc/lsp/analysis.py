@@ -106,8 +106,8 @@ class Analysis:
         self.file = file
         self.overlay = overlay
         self.settings = settings
-        self.failed = False
-        """Whether the compiler did, which would be a mistake in it."""
+        self.settled = False
+        """Whether the workspace was told what came out, or that the compiler failed."""
         self._near: tuple[int, Document] | None = None
 
     @cached_property

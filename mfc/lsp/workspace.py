@@ -127,8 +127,10 @@ class Workspace:
             self.analyses[path] = Analysis(self.files[path], self._overlay(path), self.settings)
 
     def _forget_importer(self, path: str) -> None:
-        for importers in self._importers.values():
+        for imported, importers in [*self._importers.items()]:
             importers.pop(path, None)
+            if not importers:
+                del self._importers[imported]
 
     def _roots(self, path: str) -> list[str]:
         """The folders that a file may read from: its own, the one that the settings name, and those that are allowed to
@@ -147,12 +149,13 @@ class Workspace:
         return self.analyses.get(self.path(uri))
 
     def due(self) -> Analysis | None:
-        """One that is to be worked out, what changed last first."""
-        return next((a for a in reversed(self.analyses.values()) if not a.done and not a.failed), None)
+        """One that is to be worked out, what changed last first; also where a question has had that done already."""
+        return next((a for a in reversed(self.analyses.values()) if not a.settled), None)
 
     def done(self, analysis: Analysis) -> None:
-        """Is told that an analysis was worked out: open files that it imports may read what it may, from now on."""
-        analysis.failed = not analysis.done
+        """Is told that an analysis was worked out, or can't be: open files that it imports may read what it may, from
+        now on."""
+        analysis.settled = True
         self._forget_importer(analysis.file.path)
         for path in [*analysis.overlay.asked]:
             self._importers.setdefault(path, {})[analysis.file.path] = analysis.overlay.roots
