@@ -11,7 +11,6 @@ from typing import Any
 from mfc.dsl.chunks import tokens
 from mfc.dsl.compiler import Compiled
 from mfc.dsl.editor.bindings import Bindings
-from mfc.dsl.elaborated import LayerRecord
 from mfc.dsl.parse import too_large
 from mfc.dsl.recording import Passed, Recording
 from mfc.dsl.resolve import Module
@@ -61,7 +60,7 @@ class Document:
         """The names of the declaration at an offset alone, which are told sooner than those of the whole file."""
         if "bindings" in self.__dict__:
             return self.bindings
-        decl = next((decl for decl in self.nodes_at(offset)[:1]), None)
+        decl = next(iter(self.nodes_at(offset)), None)
         if id(decl) not in self._bindings:
             of = () if decl is None else (decl,)
             self._bindings[id(decl)] = Bindings(self.compiled, self.module, self.recording, of)
@@ -132,23 +131,6 @@ class Document:
                 known = found.setdefault((span.start, span.end), [])
                 if span.source is self.source and shape not in known:
                     known.append(shape)
-        return found
-
-    def layers_at(self, span: Span) -> Sequence[LayerRecord]:
-        """What a layer's statement stands for in all models whose shapes are known, each as it is found there."""
-        return self._layers.get((span.start, span.end), ())
-
-    @cached_property
-    def _layers(self) -> dict[tuple[int, int], list[LayerRecord]]:
-        checked, found = self.compiled.checked, {}
-        models = [
-            *checked.models.values(),
-            *(t.model for t in checked.trains.values() if t.model is not None),
-        ]
-        for model in {id(model): model for model in models}.values():
-            for record in model.layers:
-                if record.span.source is self.source:
-                    found.setdefault((record.span.start, record.span.end), []).append(record)
         return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mfc.dsl.editor.document import children
-from mfc.dsl.syntax import Attribute, CallExpr, Name
+from mfc.dsl.syntax import Attribute, CallExpr, LayerStmt, Name
 from mfc.dsl.types import INT, Kind
 from mfc.dsl.values import ComponentValue, Instance
 from tests.dsl.editor.documents import SPECS, imported, of_file, of_text
@@ -174,9 +174,8 @@ def test_values_and_shapes_are_those_of_the_check() -> None:
     at = TEXT.index("width)\n        twice")
     name = next(n for n in document.nodes_at(at) if isinstance(n, Name))
     assert list(document.values(name)) == [16]
-    flat = next(n for n in document.nodes_at(TEXT.index("flatten()") + 1) if isinstance(n, CallExpr))
-    found = document.layers_at(flat.span)  # of both trains
-    assert [[str(side) for side in record.out or ()] for record in found] == [["batch", "16"]] * 2
+    flat = next(n for n in document.nodes_at(TEXT.index("flatten()") + 1) if isinstance(n, LayerStmt))
+    assert [[str(side) for side in passed.out] for passed in document.passed(flat)] == [["batch", "16"]]
 
 
 def kinds(text: str, written: str, **others: str) -> list[tuple[str, int]]:
