@@ -2,7 +2,8 @@
 
 A name counts as used wherever it stands a second time, be it for something else: what is warned of is used nowhere. What
 a run can be asked for is of use by itself, and so is a param; imports of such are passed over, and so are files that only
-import, which pass on what they bring in. Where there are errors nothing is said: a name may be meant by what is wrong.
+import, which pass on what they bring in. A branch may also be named in a string of any file, as a path of
+layers. Where there are errors nothing is said: a name may be meant by what is wrong.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ from mfc.dsl.syntax import (
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LET = re.compile(r"\blet\b")
+_STRING = re.compile(r'"[^"\n]*"')
+_COUNT = re.compile(r"_\d*\Z")
 
 
 def lint_unused(program: Program, diagnostics: Diagnostics) -> None:
     """Looks at all files of a program."""
     errors = [found.span for found in diagnostics.found if found.severity == "error"]
+    in_strings = _in_strings(program)
     for module in program.modules.values():
         declarations = module.file.declarations
         wrong = [span.start for span in errors if span.source is module.file.source]
@@ -45,7 +49,7 @@ def lint_unused(program: Program, diagnostics: Diagnostics) -> None:
         for decl in declarations:
             right = not any(decl.span.start <= at <= decl.span.end for at in wrong)
             if right and isinstance(decl, BodyDecl | DataDecl) and _LET.search(decl.span.text):
-                _lets(decl, diagnostics)
+                _lets(decl, in_strings, diagnostics)
 
 
 def _imports(program: Program, module: Module, diagnostics: Diagnostics) -> None:
@@ -118,11 +122,12 @@ def _with_line(span: Span) -> Span:
     return Span(span.source, span.start, space.end() if space is not None else span.end)
 
 
-def _lets(decl: Decl, diagnostics: Diagnostics) -> None:
+def _lets(decl: Decl, in_strings: set[str], diagnostics: Diagnostics) -> None:
     count = Counter(_WORD.findall(decl.span.text))
     for statement in _statements(decl):
         name = statement.name
-        if count[name.text] == 1:
+        named = isinstance(statement, BranchStmt) and name.text in in_strings
+        if count[name.text] == 1 and not named:
             diagnostics.add(
                 "W0219",
                 name.span,
@@ -132,6 +137,13 @@ def _lets(decl: Decl, diagnostics: Diagnostics) -> None:
                 fix=Fix(f"Remove `{name.text}`", _with_line(statement.span), "", certain=False),
                 unnecessary=True,
             )
+
+
+def _in_strings(program: Program) -> set[str]:
+    """The words in the strings of all files, also without the counts of layers: `aux` of `aux_1.relu` and `aux_*`."""
+    strings = [s for module in program.modules.values() for s in _STRING.findall(module.file.source.text)]
+    words = _WORD.findall(" ".join(strings))
+    return {*words, *(_COUNT.sub("", word) for word in words)}
 
 
 def _statements(inside: Decl | Stmt) -> Iterator[LetStmt | BranchStmt]:
