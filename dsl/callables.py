@@ -19,6 +19,7 @@ from mfc.dsl.scope import LimitReached, Scope, make_list
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
+    Attribute,
     BodyDecl,
     BrokenDecl,
     CallExpr,
@@ -51,6 +52,9 @@ class Calls(Names):
 
     def call(self, expr: CallExpr, scope: Scope, want: Type) -> Any:
         callee = expr.callee
+        if isinstance(callee, Attribute) and self.is_python(callee, scope):
+            self.unknown(Name(callee.span.text, callee.span), scope, want, called=True)
+            return self.arguments_anyway(expr, scope)
         if not isinstance(callee, Name):
             value = self.evaluate(callee, scope)
             if not isinstance(value, Unknown):

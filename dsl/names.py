@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mfc.dsl import other_names
 from mfc.dsl import want as wanted
+from mfc.dsl.annotations import KINDS
 from mfc.dsl.attributes import attributes
 from mfc.dsl.calls import Signature
 from mfc.dsl.catalog import Catalog
@@ -19,7 +20,7 @@ from mfc.dsl.params import param_value
 from mfc.dsl.resolve import Declared, Program, Unavailable, Used
 from mfc.dsl.scope import Budget, Scope, make_list
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.suggest import Hint, did_you_mean, hint
 from mfc.dsl.syntax import (
     Attribute,
     BodyDecl,
@@ -123,6 +124,16 @@ class Names(ABC):
         self.unknown(expr, scope, want)
         return Unknown(want)
 
+    def is_python(self, expr: Attribute, scope: Scope) -> bool:
+        """Whether this is the name of a module of Python with what is in it, such as `nn.Conv2d`."""
+        of = expr.value
+        return (
+            isinstance(of, Name)
+            and of.text in other_names.MODULES
+            and scope.find(of.text) is None
+            and of.text not in scope.module.names
+        )
+
     def unknown(self, name: Name, scope: Scope, want: Type, called: bool = False) -> None:
         kinds = [k for k in wanted.kinds(want) if self.catalog.names(k)]
         if called and kinds:
@@ -135,7 +146,7 @@ class Names(ABC):
                 name.span,
                 f"`{name.text}` is not {with_article(kind_name(kinds[0]))}",
                 f"unknown {kind_name(kinds[0])}",
-                help=other_names.component(name.text, kinds) or did_you_mean(name.text, here),
+                help=_meant(name.text, kinds, here),
             )
             return
         known = [
@@ -150,7 +161,7 @@ class Names(ABC):
             name.span,
             f"nothing is called `{name.text}`",
             "unknown name",
-            help=did_you_mean(name.text, known),
+            help=_meant(name.text, kinds, known) or other_names.component(name.text, KINDS),
         )
 
     def declared(self, declared: Declared, span: Span, want: Type = ANY) -> Any:
@@ -317,3 +328,13 @@ def is_optimizer(decl: object) -> bool:
 
 def _is_stack(binding: object) -> bool:
     return isinstance(binding, Declared) and getattr(binding.decl, "kind", "") in ("block", "model")
+
+
+def _meant(written: str, kinds: Sequence[str], names: Sequence[str]) -> str:
+    """A hint to what is meant by an unknown name, which may stand behind a module of Python, as in `nn.Conv2d`."""
+    word = written.rpartition(".")[2]
+    said = other_names.component(word, kinds) or did_you_mean(word, names)
+    if word == written:
+        return said
+    instead = word if word in names else said.instead if isinstance(said, Hint) else ""
+    return hint(f"write `{instead}`", written, instead) if instead else said

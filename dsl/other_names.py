@@ -41,6 +41,15 @@ OTHERS = {
         "mse": "mean_squared_error mse_loss",
     },
     "optimizer": {"sgd(mom = 0.9)": "sgd_momentum"},
+    "source": {"image_files": "get_image_files", "text_files": "get_text_files"},
+    "splitter": {
+        "random": "random_splitter train_test_split train_test_splitter",
+        "grandparent": "grandparent_splitter",
+        "index": "index_splitter",
+        "by_column": "col_splitter",
+        "file_list": "file_splitter",
+    },
+    "labeler": {"parent": "parent_label", "regex": "regex_labeller", "column": "col_reader"},
     "schedule": {
         "flat": "constant const",
         "one_cycle": "fit_one_cycle one_cycle_lr",
@@ -64,6 +73,10 @@ OTHERS = {
         "linear": "dense lin",
         "reshape": "view unflatten",
         "batchnorm": "batch_norm2d batch_norm1d bn",
+        "max_pool": "max_pool2d",
+        "avg_pool": "avg_pool2d",
+        "adaptive_avg_pool": "adaptive_avg_pool2d",
+        "adaptive_max_pool": "adaptive_max_pool2d",
     },
     "initializer": {
         "kaiming": "kaiming_normal he he_normal init_cnn",
@@ -84,6 +97,9 @@ NEEDLESS = {
     "identity": "a layer that does nothing need not stand there",
 }
 """Names of what a spec need not say, and why."""
+
+MODULES = ("nn", "F", "optim", "torch")
+"""Modules of Python before whose names a dot stands there."""
 
 ARGUMENTS = {
     "lr": "lr_max max_lr learning_rate",
@@ -156,6 +172,8 @@ def argument(word: str, names: Collection[str]) -> str:
 
 def field(word: str, names: Collection[str]) -> str:
     """A hint to which of these fields is meant; empty where nothing is known of it."""
+    if plain(word) in ("lr", "learningrate") and "optimizer" in names:
+        return "it is an argument: `adam(lr = ...)` or, in a schedule, `one_cycle(lr = ...)`"
     found = _FIELDS.get(plain(word), "")
     return _here_it_is(word, found) if found in names else ""
 

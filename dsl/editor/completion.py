@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 
-from mfc.dsl import reference
+from mfc.dsl import reference, types
 from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.document import Document
@@ -37,6 +38,8 @@ from mfc.dsl.words import DECLARATIONS as DECLARATION_DOCS
 from mfc.dsl.words import EXPRESSIONS, INPUTS, TARGETS, TYPES
 
 _PATH = re.compile(r'[ \t\ufeff]*(import|use)[ \t]+r?"(?P<path>[^"\n]*)\Z')
+_IN_STRING = re.compile(r'(?:[^"#\n]|"(?:[^"\\\n]|\\[^\n])*")*"(?P<written>[^"\\\n]*)\Z')
+_REST = re.compile(r'(?P<word>\w*)(?P<closing>"|(?=[^"\n]*$))', re.MULTILINE)
 
 
 def complete(
@@ -51,6 +54,8 @@ def complete(
     """
     nearby = nearby or NoFiles()
     if (found := _paths(document, offset, nearby, text)) is not None:
+        return found
+    if (found := _in_string(document, offset, nearby, text)) is not None:
         return found
     here = cursor(document, offset, text)
     if here is None or here.word.text[:1].isdigit():
@@ -109,6 +114,35 @@ def _paths(document: Document, offset: int, nearby: Nearby, text: str | None) ->
             closing = "" if text[end : end + 1] == '"' else '"'
             found.append(Completion(name, "file", span, name + closing))
     return found
+
+
+# ── strings ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _in_string(document: Document, offset: int, nearby: Nearby, text: str | None) -> list[Completion] | None:
+    """The choices that the string around an offset can be, one that has no end yet too; None where the offset is in no
+    string."""
+    source = document.source if text in (None, document.text) else Source(document.source.name, text or "")
+    text = source.text
+    match = _IN_STRING.match(text, text.rfind("\n", 0, offset) + 1, offset)
+    rest = _REST.match(text, offset)
+    if match is None:
+        return None
+    if rest is None:
+        return []  # more than the one word stands in it
+    quote, closed = match.start("written") - 1, bool(rest["closing"])
+    end = rest.end("word") if closed else offset
+    here = cursor(document, quote, text[:quote] + text[end + closed :])
+    if here is None:
+        return []
+    offers = Offers(here, nearby)
+    _offer(offers)
+    span, closing = Span(source, quote + 1, end), "" if closed else '"'
+    return [
+        replace(item, span=span, text=types.quoted(item.label)[1:-1] + closing)
+        for item in offers.sorted()
+        if item.kind == "choice" and (item.label.isidentifier() or item.text == types.quoted(item.label))
+    ]
 
 
 # ── by what stands around ───────────────────────────────────────────────────────────────────────────────

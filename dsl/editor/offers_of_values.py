@@ -268,7 +268,7 @@ def _keywords(offers: Offers, want: Type) -> None:
     ):
         offers.add("none", "keyword", Rank.KEYWORD)
     if "LOG" in here.expected:
-        offers.add("log", "keyword", Rank.KEYWORD, text="log($0)", snippet=True)
+        offers.add("log", "keyword", Rank.WORD, text="log($0)", snippet=True)
     if "BRANCH" in here.expected and here.body_kind in STACKS:
         for word in ("branch", "module"):
             offers.add(word, "keyword", Rank.STATEMENT, text=snippets.VALUES[word], snippet=True)

@@ -42,8 +42,8 @@ def test_arguments_are_those_of_components() -> None:
 SPEC = """
 data digits: image -> category {{
     source = builtin("digits")
-    split  = random(valid = 0.2)
-    label  = parent()
+    split  = {split}
+    label  = {label}
 }}
 model net {{ {layer}  flatten()  linear(digits.classes) }}
 train fit {{
@@ -57,6 +57,8 @@ train fit {{
 }}
 """
 RIGHT = {
+    "split": "random(valid = 0.2)",
+    "label": "parent()",
     "layer": "relu()",
     "loss": "cross_entropy()",
     "optimizer": "adam()",
@@ -68,12 +70,22 @@ RIGHT = {
 @pytest.mark.parametrize(
     ("field", "written", "hint"),
     [
+        ("split", "RandomSplitter(0.2)", "here it is `random`"),
+        ("split", "GrandparentSplitter()", "here it is `grandparent`"),
+        ("label", "parent_label", "here it is `parent`"),
+        ("label", "RegexLabeller()", "here it is `regex`"),
+        ("layer", "nn.Conv2d(8)", "write `conv2d`"),
+        ("layer", "nn.BatchNorm2d(8)", "write `batchnorm`"),
+        ("layer", "nn.LeakyReLU()", "here it is `relu(leak = 0.1)`"),
+        ("layer", "F.relu()", "write `relu`"),
+        ("layer", "MaxPool2d(2)", "here it is `max_pool`"),
         ("layer", "LeakyReLU(0.1)", "here it is `relu(leak = 0.1)`"),
         ("layer", "Softmax()", "leave it out: losses and metrics take what comes before a softmax"),
         ("layer", "conv2d(8, kernel_size = 3)", "here it is `ks`"),
         ("loss", "CrossEntropyLossFlat()", "here it is `cross_entropy`"),
         ("loss", "mae()", "here it is `l1`"),
         ("loss", "cross_entropy(weight = [1])", "here it is `weights`"),
+        ("optimizer", "optim.SGD(0.1)", "write `sgd`"),
         ("optimizer", "adam(betas = [0.9, 0.99])", "here they are `mom` and `sqr_mom`"),
         ("optimizer", "sgd(momentum = 0.9)", "here it is `mom`"),
         ("optimizer", "sgd(alpha = 0.9)", "its arguments are lr, mom, wd, decouple_wd, wd_bn_bias"),
@@ -90,6 +102,12 @@ RIGHT = {
             "cross_entropy()\n    freeze_to = -1",
             "it stands in a phase: `phase head { freeze_to = ...  epochs = ... }`",
         ),
+        (
+            "loss",
+            "cross_entropy()\n    lr = 1e-3",
+            "it is an argument: `adam(lr = ...)` or, in a schedule, `one_cycle(lr = ...)`",
+        ),
+        ("loss", "cross_entropy()\n    cbs = [EarlyStoppingCallback()]", "here it is `early_stopping`"),
         ("loss", "cross_entropy()\n    cbs = [ema()]", "here it is `callbacks`"),
         (
             "loss",

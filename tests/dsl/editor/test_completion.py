@@ -122,6 +122,29 @@ def test_choices_that_are_names_of_something_else_are_written_as_strings() -> No
     }
 
 
+def test_choices_within_quotes() -> None:
+    data = "data d: image -> category { source = builtin(▮) }"
+    for written, text in (
+        ('"▮"', "digits"),
+        ('"di▮"', "digits"),
+        ('"▮gits"', "digits"),
+        ('"▮', 'digits"'),
+        ('r"▮"', "digits"),
+    ):
+        marked = data.replace("▮", written)
+        (item,) = at_mark(marked)
+        assert (item.label, item.text) == ("digits", text)
+        without = marked.replace("▮", "")
+        inserted = without[: item.span.start] + item.text + without[item.span.end :]
+        assert '"digits")' in inserted
+    assert at_mark(data.replace("▮", '"digits▮ "')) == [], "what follows is no part of a choice"
+    assert at_mark('param name: string = "▮"\n') == []
+
+
+def test_a_logarithmic_scale_is_the_first_that_a_domain_is_offered() -> None:
+    assert at_mark("param lr: float = 1e-3 in ▮\n")[0].label == "log"
+
+
 def test_fields_stand_below_each_other() -> None:
     text = "train fit {\n    data      = pets\n    ▮\n}\n"
     assert next(item.text for item in at_mark(text) if item.label == "loss") == "loss      = $1"
