@@ -10,7 +10,7 @@ from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue
 from mfc.dsl.want import numeric
-from mfc.dsl.wording import text
+from mfc.dsl.wording import listed, text
 
 PARTS = ("stat", "stepper")
 
@@ -83,7 +83,7 @@ def _check_state(evaluator: Evaluator, parts: list[ComponentValue]) -> None:
     for place, part in enumerate(parts):
         missing = [state for state in part.info.facts["reads"] if state not in kept]
         if missing:
-            names = _listed([f"`{state}`" for state in missing])
+            names = listed([f"`{state}`" for state in missing])
             evaluator.diagnostics.add(
                 "E0515",
                 part.span,
@@ -109,11 +109,11 @@ def _help(evaluator: Evaluator, missing: list[str], later: list[ComponentValue])
     behind = {state: part.info.name for part in later for state in part.info.facts.get("keeps", ())}
     stats = {state: c.name for c in evaluator.catalog if c.kind == "stat" for state in c.facts["keeps"]}
     if late := [f"`{behind[state]}`" for state in missing if state in behind]:
-        yield f"let {_listed(late)} stand before it"
+        yield f"let {listed(late)} stand before it"
     if known := [f"`{stats[state]}()`" for state in missing if state not in behind and state in stats]:
-        yield f"add {_listed(known)} to `stats`"
+        yield f"add {listed(known)} to `stats`"
     if own := [f"`{state}`" for state in missing if state not in behind and state not in stats]:
-        yield f"add a stat of your own that keeps {_listed(own)}"
+        yield f"add a stat of your own that keeps {listed(own)}"
 
 
 def _check_hyperparameters(evaluator: Evaluator, parts: list[ComponentValue]) -> None:
@@ -140,8 +140,3 @@ def _components(args: Mapping[str, Any], kinds: tuple[str, ...]) -> Iterator[Com
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, ComponentValue) and item.kind in kinds:
                 yield item
-
-
-def _listed(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`"""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

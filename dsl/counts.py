@@ -17,9 +17,15 @@ from mfc.dsl.values import ComponentValue
 
 
 def parameters(info: Component, args: Mapping[str, Any], into: Shape, tied: bool = False) -> Size | None:
-    """The numbers that a layer learns with arguments `args` for what comes in; None where its component does not say.
-    The `weight` of one that is `tied` is another layer's."""
-    return _count(info, args, into, tied)
+    """The numbers that a component learns with arguments `args` for what comes in; None where it does not say. The
+    `weight` of a layer that is `tied` is another one's."""
+    text = count_rule(info, args)
+    if text in ("", "0"):
+        return 0 if text else None
+    args = _with_inner(args)
+    given = ((name, _readable(args[name])) for name in _used(text) if name in args)
+    read = tuple((name, value) for name, value in given if value is not ...)
+    return _counted(text, info.facts.get("shape", ""), into, read, tied)
 
 
 def together(counts: Iterable[Size | None]) -> Size | None:
@@ -33,16 +39,6 @@ def together(counts: Iterable[Size | None]) -> Size | None:
         return total(known)
     except TooLarge:
         return None
-
-
-def _count(info: Component, args: Mapping[str, Any], into: Shape, tied: bool = False) -> Size | None:
-    text = count_rule(info, args)
-    if text in ("", "0"):
-        return 0 if text else None
-    args = _with_inner(args)
-    given = ((name, _readable(args[name])) for name in _used(text) if name in args)
-    read = tuple((name, value) for name, value in given if value is not ...)
-    return _counted(text, info.facts.get("shape", ""), into, read, tied)
 
 
 def _readable(value: Any) -> Any:
@@ -84,6 +80,6 @@ def _with_inner(args: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(value, ComponentValue):
             inner |= {f"{name}.{part}": given for part, given in value.args.items()}
             of_data = {known: args[known] for known in OF_DATA if known in args}
-            if (count := _count(value.info, of_data | dict(value.args), ())) is not None:
+            if (count := parameters(value.info, of_data | dict(value.args), ())) is not None:
                 inner[name] = count
     return {**args, **inner} if inner else args

@@ -20,7 +20,7 @@ from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.shipped import STANDARD, declared, declared_markdown, shipped, spec_markdown, uses
 from mfc.dsl.suggest import near
 from mfc.dsl.types import Kind
-from mfc.dsl.wording import kind_name, with_article
+from mfc.dsl.wording import either, kind_name, with_article
 from mfc.dsl.words import Word, first_sentence
 
 
@@ -105,17 +105,11 @@ def _of_kind(catalog: Catalog, kind: str) -> list[Component]:
     return [component for name in catalog.names(kind) for component in catalog.named(name, [kind])]
 
 
-def group_of(kind: str) -> str:
-    """The heading under which components of a kind are listed."""
-    return Kind(kind).plural().capitalize()
-
-
 def _component(component: Component, catalog: Catalog) -> Entry:
     summary = parse_docstring(component.doc).summary
     make = _with(_component_text, component, catalog)
-    return Entry(
-        component.name, kind_name(component.kind), group_of(component.kind), summary, make, component
-    )
+    group = Kind(component.kind).plural().capitalize()
+    return Entry(component.name, kind_name(component.kind), group, summary, make, component)
 
 
 def _component_text(component: Component, catalog: Catalog) -> str:
@@ -193,15 +187,11 @@ def hint(name: str, among: Sequence[Entry]) -> str:
     if said := other_names.component(name, KINDS) or other_names.field(name, _fields()):
         return said
     found = near(name, [part for entry in among for part in (entry.name, entry.name.rpartition(".")[2])])
-    return f"did you mean {_or([f'`{word}`' for word in found[:3]])}?" if found else ""
+    return f"did you mean {either([f'`{word}`' for word in found[:3]])}?" if found else ""
 
 
 def _fields() -> list[str]:
     return [name for fields in BY_KIND.values() for name in fields]
-
-
-def _or(options: Sequence[str]) -> str:
-    return " or ".join([", ".join(options[:-1]), options[-1]] if len(options) > 1 else options)
 
 
 def search(query: str, among: Sequence[Entry]) -> list[Entry]:

@@ -101,9 +101,8 @@ class _Reader:
         self.open: list[int] = []
         self.last, self.last_piece = "", -1  # the kind of the last token, and its piece if it is no comma
         self.each = False  # whether the next `in` is that of a `for`
-        self.waiting: list[
-            int
-        ] = []  # comments that stand between statements, or else within one: what follows tells
+        # comments that stand between statements, or else within one: what follows tells
+        self.waiting: list[int] = []
 
     def broken(self, start: int, end: int) -> None:
         self.pieces.bodies[FILE].append(self.add(BROKEN, start, end, "", True))
@@ -209,8 +208,6 @@ def _gap(before: str, after: str) -> str:
     """What stands between two tokens on one line."""
     if before in _TIGHT_AFTER or after in _TIGHT_BEFORE:
         return ""
-    if (
-        after == CALL
-    ):  # the names of an import stand apart from its path, other parts of a file beside what has them
+    if after == CALL:  # the names of an import stand apart from its path, arguments beside what has them
         return " " if before in ("STRING", "COLON", "ARROW") else ""
     return "" if before == "LOG" else " "

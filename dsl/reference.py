@@ -13,7 +13,6 @@ from mfc.dsl.calls import Slot
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.component import REQUIRED, Component, Parameter
 from mfc.dsl.docstrings import parse_docstring
-from mfc.dsl.explain import explain
 from mfc.dsl.facts_in_words import facts_in_words
 from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.functions import FUNCTIONS
@@ -170,11 +169,6 @@ def constant_markdown(name: str, catalog: Catalog) -> str:
     """A constant of the catalog, such as `imagenet_stats`."""
     value, doc = catalog.constants[name], catalog.constant_docs.get(name, "")
     return joined([fenced(f"{name}: {type_of(value)} = {literal(value)}"), f"*Constant.* {doc}".rstrip()])
-
-
-def error_markdown(code: str) -> str | None:
-    """The page of a code, as `mfc explain` shows it; None where there is none."""
-    return explain(code)
 
 
 def kind_markdown(kind: str, catalog: Catalog) -> str:

@@ -24,9 +24,9 @@ class flip(Geometric):
 
     Args:
         p: probability.
-        alternate: draw once which images begin mirrored, and in every second epoch mirror the others: two epochs show
-            both forms of each image, where chance shows half of them in one form only. K. Jordan, "94% on CIFAR-10 in
-            3.29 Seconds on a Single GPU" (2024).
+        alternate: draw once which images begin mirrored, and in every second epoch mirror others. With `p = 0.5` these
+            are all others: two epochs show both forms of each image, where chance shows half of them in one form only.
+            K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024).
     """
 
     draws, exact = 1, True

@@ -12,7 +12,6 @@ from mfc.dsl.annotations import KINDS
 from mfc.dsl.catalog import builtin_catalog, read_components
 from mfc.dsl.docstrings import parse_docstring
 from mfc.dsl.elaborate import STATEMENTS
-from mfc.dsl.explain import codes, explain
 from mfc.dsl.fields import BY_KIND, INPUTS, TARGETS
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.words import first_sentence
@@ -113,11 +112,6 @@ def test_every_constant_is_told() -> None:
 def test_every_kind_lists_its_components() -> None:
     listed = [kind for kind in KINDS if CATALOG.names(kind)]
     assert sum(reference.kind_markdown(kind, CATALOG).count("\n- `") for kind in listed) == len(CATALOG)
-
-
-def test_a_code_is_told_as_explain_tells_it() -> None:
-    assert all(reference.error_markdown(code) == explain(code) for code in codes())
-    assert reference.error_markdown("E9999") is None
 
 
 # ── the texts ───────────────────────────────────────────────────────────────────────────────────────────

@@ -142,10 +142,10 @@ class told(nn.Module):
 
 def test_layers_of_ones_own(tmp_path):
     (tmp_path / "layers.py").write_text(OWN)
-    use = 'use "layers.py" (silent, told)\n'
-    model = compiled(tmp_path, "told([3, 5])\n told([3, 5], hidden = 2)\n told([1], 2, false)", use)
+    layers = "told([3, 5])\n told([3, 5], hidden = 2)\n told([1], 2, false)"
+    model = compiled(tmp_path, layers, 'use "layers.py" (told)\n')
     assert so_far(model) == [47, 47 + 57, 47 + 57 + 13]
-    model = compiled(tmp_path, "conv2d(4)\n silent()\n conv2d(4)", use)
+    model = compiled(tmp_path, "conv2d(4)\n silent()\n conv2d(4)", 'use "layers.py" (silent)\n')
     assert [record.parameters for record in model.layers] == [148, None, 148]
     assert so_far(model) == [148, None, None] and model.parameters is None
 
