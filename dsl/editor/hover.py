@@ -178,7 +178,10 @@ def _found(
         and (words := wanted.words(bindings.wants.get(expr, ANY)))
     ):
         yield f"**One of** {listed(words)}"
-    if found := plain_values(values):
+    found = plain_values(values)
+    if expr is not None and found == [expr.span.text]:
+        found = []  # what is not known yet is its own value
+    if found:
         shapes = all(isinstance(value, Current | Kept) for value in values)
         yield _line("Shape" if shapes else "Value", found)
     statement = next((node for node in around if isinstance(node, LayerStmt | GroupStmt | Phase)), None)
