@@ -12,7 +12,6 @@ _IMPORT = re.compile(
 )
 _REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\Z)")
 _FIRST = re.compile(r"^(?![ \t\r\ufeff]*(?:#|$))", re.MULTILINE)
-_COMMENTS_ABOVE = re.compile(r"(?:^#[^\n]*\n)+\Z", re.MULTILINE)
 _LANGUAGE = re.compile(r"language[ \t]+[0-9]+[^\n]*\n?")
 
 
@@ -63,5 +62,7 @@ def _at_top(source: Source, line: str) -> Edit:
         return inserted(source, len(text), f"{line}\n" if not text or text.endswith("\n") else f"\n{line}\n")
     if version := _LANGUAGE.match(text, first.start()):
         return inserted(source, version.end(), f"\n{line}\n")
-    comments = _COMMENTS_ABOVE.search(text, 0, first.start())
-    return inserted(source, comments.start() if comments else first.start(), f"{line}\n\n")
+    at = first.start()
+    while at and text.startswith("#", above := text.rfind("\n", 0, at - 1) + 1):
+        at = above
+    return inserted(source, at, f"{line}\n\n")
