@@ -55,7 +55,10 @@ class Walk(Expressions):
         if isinstance(decl, Language):
             return
         if decl.name is not None:
-            declared = self.by_decl.get(id(decl)) or Declared(self.module, decl)
+            known = self.module.names.get(decl.name.text)
+            declared = Declared(self.module, decl)
+            if isinstance(known, Declared) and known.decl is decl:  # it is the first of its name
+                declared = known
             self.note(decl.name.span, declared_symbol(declared), defines=True)
             self.train = declared if isinstance(decl, BodyDecl) and decl.kind == "train" else None
         scope, end = Scope(), decl.span.end

@@ -54,7 +54,6 @@ class Expressions:
         self.signatures: dict[str, Signature] = {}
         self.scopes: dict[Scope, int] = {}
         self.aliases: dict[Symbol, Symbol | None] = {}
-        self.by_decl = {id(declared.decl): declared for declared in module.declarations()}
 
     def note(self, span: Span, symbol: Symbol, defines: bool = False) -> None:
         self.occurrences.append(Occurrence(span, symbol, defines))
