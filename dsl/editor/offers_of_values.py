@@ -22,7 +22,10 @@ from mfc.dsl.params import type_of
 from mfc.dsl.resolve import Declared, Used
 from mfc.dsl.syntax import (
     Argument,
+    BodyDecl,
+    DataDecl,
     Expr,
+    FieldStmt,
     LetStmt,
     ListExpr,
     Literal,
@@ -219,9 +222,12 @@ def _of_catalog(offers: Offers, want: Type) -> None:
     """Components, functions and constants."""
     here, catalog = offers.here, offers.here.document.compiled.catalog
     taken = {*here.document.module.names, *here.locals}
+    target = _target(offers)
     for component in catalog:
         if component.name not in taken:
-            _offer_component(offers, component, want, Rank.WANTED, Rank.OTHER)
+            targets = component.facts.get("targets")
+            fits = not target or not targets or target in targets
+            _offer_component(offers, component, want, Rank.WANTED if fits else Rank.OTHER, Rank.OTHER)
     for name, value in catalog.constants.items():
         if name not in taken and want.accepts(value) is None:
             rank = Rank.FUNCTION if isinstance(want, AnyType) else Rank.WANTED
@@ -240,6 +246,21 @@ def _of_catalog(offers: Offers, want: Type) -> None:
             text = name if here.followed == "LPAR" else f"{name}($0)"
             symbol = Symbol("function", name)
             offers.add(name, "function", rank, function.forms[0], text, snippet="$" in text, symbol=symbol)
+
+
+def _target(offers: Offers) -> str:
+    """What the data of the train around the place has as its target; empty where there is none before it."""
+    match offers.here.path:
+        case [BodyDecl(kind="train", body=body), *_]:
+            for statement in body:
+                match statement:
+                    case FieldStmt(name=Name(text="data"), value=Name(text=name)):
+                        decl = getattr(offers.here.document.module.names.get(name), "decl", None)
+                        if isinstance(decl, DataDecl) and decl.target.name is not None:
+                            return decl.target.name.text
+                    case _:
+                        pass
+    return ""
 
 
 def _offer_component(offers: Offers, component: Any, want: Type, fitting: Rank, other: Rank) -> None:

@@ -145,6 +145,13 @@ def test_a_logarithmic_scale_is_the_first_that_a_domain_is_offered() -> None:
     assert at_mark("param lr: float = 1e-3 in ▮\n")[0].label == "log"
 
 
+def test_what_does_not_fit_the_target_comes_last() -> None:
+    text = 'data d: image -> category {{ source = builtin("digits") }}\ntrain fit {{\n    data = d\n    {} = ▮\n}}\n'
+    for field, fits, not_so in (("loss", "focal", "dice"), ("metrics", "top_k_accuracy", "iou")):
+        found = labels(at_mark(text.format(field)))
+        assert found.index(fits) < found.index("if") < found.index(not_so)
+
+
 def test_fields_stand_below_each_other() -> None:
     text = "train fit {\n    data      = pets\n    ▮\n}\n"
     assert next(item.text for item in at_mark(text) if item.label == "loss") == "loss      = $1"
