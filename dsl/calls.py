@@ -114,13 +114,13 @@ def check_together(evaluator: Names, info: Component, bound: Bound, call: CallEx
 
 def _positional(signature: Signature, call: CallExpr) -> dict[str, Span]:
     plain = [a for a in call.arguments if a.name is None]
-    return {slot.name: a.span for slot, a in zip(signature.positional, plain)}
+    return {slot.name: a.span for slot, a in zip(signature.positional, plain)} if plain else {}
 
 
 def _place(evaluator: Names, signature: Signature, call: CallExpr, scope: Scope) -> dict[str, Argument]:
     """Which argument goes to which parameter; those that fit none are reported, and looked into all the same."""
     placed: dict[str, Argument] = {}
-    positional = signature.positional
+    positional = signature.positional if call.arguments else []
     add = evaluator.diagnostics.add
     for position, argument in enumerate(call.arguments):
         if argument.name is None:

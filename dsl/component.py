@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from mfc.dsl import types
 from mfc.dsl.ranges import Range
-from mfc.dsl.types import Choice, Kind, ListOf, Number, Type, Union
+from mfc.dsl.types import PATH, Choice, Kind, ListOf, Number, Type, Union
 from mfc.dsl.wording import literal
 
 
@@ -66,6 +67,11 @@ class Component:
     others: Type | None = None
     passes: Mapping[str, bool] = field(default_factory=dict)
 
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """The names of the parameters that take paths, or lists of them."""
+        return frozenset(p.name for p in self.parameters if takes_path(p.type))
+
     @property
     def summary(self) -> str:
         """The first line of its documentation."""
@@ -82,6 +88,12 @@ class Component:
         shown += [str(p) for p in self.parameters if not p.is_in and p.keyword_only]
         shown += [] if self.others is None else [f"NAME = {self.others}"]
         return f"{self.name}({', '.join(shown)})"
+
+
+def takes_path(wanted: Type) -> bool:
+    """Whether a parameter of this type takes a path, or a list of them."""
+    members = wanted.members if isinstance(wanted, Union) else (wanted,)
+    return any(m == PATH or (isinstance(m, ListOf) and m.item == PATH) for m in members)
 
 
 class ReadProblem(NamedTuple):

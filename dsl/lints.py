@@ -10,7 +10,6 @@ from mfc.dsl.check_statistics import NORMALIZE
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.elaborated import Elaborated
 from mfc.dsl.evaluate import Evaluator
-from mfc.dsl.lower import takes_path
 from mfc.dsl.source import Span
 from mfc.dsl.typed import DataInfo, Fields
 from mfc.dsl.values import ComponentValue, show
@@ -270,7 +269,7 @@ def _fresh(weights: Any) -> bool:
     if not isinstance(weights, ComponentValue):
         return weights is None
     inner = [weights.args[p.name] for p in weights.info.parameters if "initializer" in kinds(p.type)]
-    return not any(takes_path(p.type) for p in weights.info.parameters) and _fresh(inner)
+    return not weights.info.paths and _fresh(inner)
 
 
 def _foreign_statistics(evaluator: Evaluator, data: DataInfo, owner: Span) -> None:

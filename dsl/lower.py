@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from mfc.dsl import ir, want
+from mfc.dsl import ir
 from mfc.dsl.dims import Dim
-from mfc.dsl.types import PATH, Type, Unknown
+from mfc.dsl.types import Unknown
 from mfc.dsl.values import ComponentValue, History, Instance, Part, Weights, show
 
 
@@ -17,7 +16,7 @@ def lower(value: Any) -> Any:
     for such a plan is never run."""
     match value:
         case ComponentValue():
-            paths = {p.name for p in value.info.parameters if takes_path(p.type)}
+            paths = value.info.paths
             args = {k: _files(lower(v)) if k in paths else lower(v) for k, v in value.args.items()}
             return ir.Call(value.kind, value.info.name, value.info.target, args)
         case Instance(kind="train"):
@@ -34,12 +33,6 @@ def lower(value: Any) -> Any:
             return [lower(item) for item in value]
         case _:
             return value
-
-
-@lru_cache(1024)
-def takes_path(wanted: Type) -> bool:
-    """Whether a parameter of this type takes a path, or a list of them."""
-    return PATH in (*want.members(wanted), want.item(wanted))
 
 
 def _files(value: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mfc.dsl.lower import takes_path
 from mfc.dsl.typed import DataInfo
 from mfc.dsl.values import ComponentValue, reads_column
 
@@ -31,8 +30,7 @@ def unplaced(value: Any) -> Any:
     """A source without the arguments that only say where its items lie."""
     if not isinstance(value, ComponentValue):
         return value
-    paths = {p.name for p in value.info.parameters if takes_path(p.type)}
-    return replace(value, args={k: v for k, v in value.args.items() if k not in paths})
+    return replace(value, args={k: v for k, v in value.args.items() if k not in value.info.paths})
 
 
 def unfitted(tokenizer: ComponentValue) -> ComponentValue:

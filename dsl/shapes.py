@@ -264,7 +264,7 @@ class _Scope:
     def test(self, expr: Expr) -> Relation | bool:
         """A condition with its values put in."""
         if isinstance(expr, Binary) and expr.op in COMPARISONS:
-            if any(self._left_out(name) for name in names(expr)):
+            if None in self.args.values() and any(self._left_out(name) for name in names(expr)):
                 return True
             return Relation(expr.op, self.size(expr.left), self.size(expr.right))
         if isinstance(expr, Binary):

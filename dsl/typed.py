@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mfc.dsl.component import takes_path
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.dims import Dim
 from mfc.dsl.elaborated import Elaborated
-from mfc.dsl.lower import takes_path
 from mfc.dsl.node import node
 from mfc.dsl.params import type_of
 from mfc.dsl.resolve import Declared

@@ -77,8 +77,9 @@ class Instance:
     @property
     def name(self) -> str:
         """The name of its stages: `fit`, or `fit(2, backwards=true)`."""
-        written = ", ".join(f"{name}={show(value)}" for name, value in self.args)
-        return self.declared.name + (f"({written})" if written else "")
+        if not self.args:
+            return self.declared.name
+        return f"{self.declared.name}({', '.join(f'{name}={show(value)}' for name, value in self.args)})"
 
     @property
     def known(self) -> bool:
@@ -89,6 +90,8 @@ class Instance:
         return hash((id(self.declared), self.name))
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         return isinstance(other, Instance) and other.declared is self.declared and other.name == self.name
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfc.dsl import ir
 from mfc.dsl.catalog import builtin_catalog
-from mfc.dsl.lower import takes_path
 from mfc.runtime.build import build
 from mfc.runtime.disk import remove
 from mfc.runtime.errors import RunError
@@ -243,5 +242,4 @@ def _elsewhere(source: ir.Call) -> ir.Call:
     """A source with places where there were paths: new items lie where `predict_files` is told."""
     known = builtin_catalog().lookup("source", source.name)
     assert known is not None
-    paths = [parameter.name for parameter in known.parameters if takes_path(parameter.type)]
-    return replace(source, args={**source.args, **{name: ir.File("data.csv") for name in paths}})
+    return replace(source, args={**source.args, **{name: ir.File("data.csv") for name in known.paths}})
