@@ -91,7 +91,8 @@ class image_files:
 
         if image.format == "JPEG" and self.mode == "L" and image.mode == "RGB":
             image.draft("L", None)  # the decoder then skips colour altogether
-            image.decoderconfig = ()  # Pillow drafts once; a transform may still ask for fewer pixels
+            # Pillow drafts once; a transform may still ask for fewer pixels.
+            image.decoderconfig = ()  # type: ignore[attr-defined]
         if image.mode == self.mode and image.format == "JPEG":
             return image
         with image:

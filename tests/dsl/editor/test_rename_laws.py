@@ -19,8 +19,9 @@ from tests.dsl.editor.same_names import NAMES, generate
 
 FRESH = "quite_fresh"
 FILES = sorted(SPECS.rglob("*.mfs"))
-HIDES = "W0203"
-"""Said of a name that a component has, too: which that is may change."""
+OF_WORDS = {"W0203", "W0219"}
+"""Said of a name as it is written: that a component has it, too, or that it stands nowhere a second time, be it for
+something else."""
 TWICE = {"E0202", "E0406"}
 """Of two things of one name, one of which gets another, both are known afterwards."""
 
@@ -39,11 +40,11 @@ def said(document: Document, found: Rename | None) -> list[tuple[Any, ...]]:
         path, span = paths.get(diagnostic.span.source, ""), diagnostic.span
         start, end = (moved(found, path, at) if found else at for at in (span.start, span.end))
         lines.append((diagnostic.code, path, start, end))
-    return sorted(line for line in lines if line[0] != HIDES)
+    return sorted(line for line in lines if line[0] not in OF_WORDS)
 
 
 def messages(document: Document, name: str, instead: str) -> list[str]:
-    found = [d.message for d in document.compiled.diagnostics if d.code != HIDES]
+    found = [d.message for d in document.compiled.diagnostics if d.code not in OF_WORDS]
     return sorted(re.sub(rf"\b{name}\b", instead, message) for message in found)
 
 
