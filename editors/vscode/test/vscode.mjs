@@ -45,6 +45,14 @@ class MarkdownString {
     }
 }
 
+class CodeActionKind {
+    static Empty = new CodeActionKind("");
+    constructor(value) {
+        this.value = value;
+    }
+    append = (part) => new CodeActionKind(this.value ? `${this.value}.${part}` : part);
+}
+
 class CancellationTokenSource {
     token = { isCancellationRequested: false, onCancellationRequested: () => disposable() };
     cancel() {}
@@ -122,6 +130,7 @@ export class Editor {
             Range,
             Diagnostic,
             MarkdownString,
+            CodeActionKind,
             CancellationTokenSource,
             EventEmitter,
             Disposable,
