@@ -68,17 +68,17 @@ def _needed(wanted: Iterable[Declared]) -> set[Declared]:
 
 def around(program: Program, offset: int) -> set[Declared]:
     """What has to be checked to know what is known at an offset of the spec's own file: the declaration there, what it
-    names, and all that decides what its parameters are and what goes into it, which is what names it; of an import what it
-    brings in, and what names that."""
+    names, and all that decides what its parameters are and what goes into it, which is what names it; the same of one that
+    is named right there; of an import what it brings in, and what names that."""
     text = program.entry.file.source.text
     every = [*program.entry.declarations()]
-    words = {
-        declared: set(_WORD.findall(text, declared.decl.span.start, declared.decl.span.end))
-        for declared in every
-    }
+    words = {declared: set(_WORD.findall(text, *_ends(declared))) for declared in every}
     here = [d for d in every if d.decl.span.start <= offset <= d.decl.span.end]
     brought = {binding: name for name, binding in _brought_in(program, offset)}
-    found, todo = {*here, *brought}, here.copy()
+    spans = (match.span() for declared in here for match in _WORD.finditer(text, *_ends(declared)))
+    pointed_at = {text[start:end] for start, end in spans if start <= offset <= end}
+    todo = [*here, *(declared for declared in every if declared.name in pointed_at)]
+    found = {*todo, *brought}
     todo += [other for other in every if not words[other].isdisjoint(brought.values())]
     found.update(todo)
     while todo:
@@ -89,6 +89,10 @@ def around(program: Program, offset: int) -> set[Declared]:
             todo += leading
     mentioned = {word for declared in here for word in words[declared]}
     return found | {declared for declared in every if declared.name in mentioned}
+
+
+def _ends(declared: Declared) -> tuple[int, int]:
+    return declared.decl.span.start, declared.decl.span.end
 
 
 def _brought_in(program: Program, offset: int) -> Iterator[tuple[str, Declared]]:

@@ -90,13 +90,15 @@ def _is_plain(value: Any) -> bool:
 
 
 def data_of(document: Document, declared: Declared) -> list[DataInfo]:
-    """What is known of a data block, for each of its arguments."""
-    return [info for i, info in document.compiled.checked.data.items() if i.declared is declared]
+    """What is known of a data block, for each of its arguments that are known."""
+    return [info for i, info in document.compiled.checked.data.items() if i.declared is declared and i.known]
 
 
 def trains_of(document: Document, declared: Declared) -> list[TrainInfo]:
-    """What is known of a train, for each of its arguments."""
-    return [info for i, info in document.compiled.checked.trains.items() if i.declared is declared]
+    """What is known of a train, for each of its arguments that are known."""
+    return [
+        info for i, info in document.compiled.checked.trains.items() if i.declared is declared and i.known
+    ]
 
 
 def models_of(document: Document, declared: Declared) -> list[tuple[str, Elaborated]]:
@@ -108,7 +110,8 @@ def models_of(document: Document, declared: Declared) -> list[tuple[str, Elabora
     for info in checked.trains.values():
         named = info.fields["model"]
         for instance in (info.instance, named):
-            if info.model is not None and isinstance(instance, Instance) and instance.declared is declared:
+            is_one = isinstance(instance, Instance) and instance.declared is declared and instance.known
+            if is_one and info.model is not None:
                 found.setdefault(instance.name, info.model)
     return [*found.items()]
 

@@ -219,6 +219,8 @@ def _values_of(document: Document, symbol: Symbol, bindings: Bindings) -> list[A
     if isinstance(symbol.target, LetStmt):
         return [*document.values(symbol.target.value)]
     found: list[Any] = []
+    if symbol.home == document.path and symbol.at >= 0:
+        bindings = document.bindings_at(symbol.at)  # an argument's name stands elsewhere
     for occurrence in bindings.of(symbol):
         node = document.nodes_at(occurrence.span.end)[-1:]
         found += [value for expr in node for value in document.values(expr) if value not in found]
