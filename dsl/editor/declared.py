@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 
 from mfc.dsl.editor.document import Document
@@ -17,17 +18,26 @@ from mfc.dsl.editor.facts import (
 )
 from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.reference import LONGEST, fenced
-from mfc.dsl.resolve import Declared, import_path
+from mfc.dsl.resolve import STANDARD_FOLDER, Declared, Module, import_path
 from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, Import, LetStmt, Param, Parameter, ValueDecl
 
 
 def declaration_markdown(document: Document, declared: Declared) -> str:
     """All that is known of a declaration."""
     kind = declaration_kind(declared.decl)
-    elsewhere = "" if declared.module is document.module else f" In `{declared.module.file.source.name}`."
+    elsewhere = (
+        "" if declared.module is document.module else f" In `{_file_name(document, declared.module)}`."
+    )
     parts = [fenced(declaration_form(declared)), f"*{_NAMES.get(kind, kind.capitalize())}.*{elsewhere}"]
     parts += [declared.decl.doc, *_facts(document, declared)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _file_name(document: Document, module: Module) -> str:
+    """What a file is called: one that comes with the package as imports name it."""
+    standard = posixpath.join(document.compiled.standard, "")
+    ships = module.path.startswith(standard + STANDARD_FOLDER)
+    return module.path.removeprefix(standard) if ships else module.file.source.name
 
 
 _NAMES = {"data": "Data block", "let": "Constant", "evaluate": "Evaluation"}

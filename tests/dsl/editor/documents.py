@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import mfc
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.compiler import compile
 from mfc.dsl.editor.document import Document
@@ -13,7 +14,7 @@ from mfc.dsl.recording import Recording
 from mfc.dsl.source import Source
 from mfc.spec import DiskFiles
 
-SPECS = Path(__file__).parents[3] / "specs"
+SPECS = Path(mfc.__file__).parent / "specs"
 
 
 class _Files(DiskFiles):
