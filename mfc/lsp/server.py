@@ -106,6 +106,12 @@ class SpecServer(LanguageServer):
         self._reporting = asyncio.create_task(self._report())
 
     async def _report(self) -> None:
+        try:
+            await self._report_all()
+        except Exception as error:
+            self.failed(error)
+
+    async def _report_all(self) -> None:
         await asyncio.sleep(DEBOUNCE)
         while analysis := self.specs.due():
             await self.answer(lambda analysis=analysis: analysis.findings)
@@ -123,7 +129,7 @@ class SpecServer(LanguageServer):
         findings = self.specs.findings()
         for path in [*findings, *(self._published.keys() - findings.keys())]:
             file, analysis = self.specs.files.get(path), self.specs.analyses.get(path)
-            if not (all if analysis is None else analysis.done):
+            if not (all if analysis is None else analysis.done or analysis.settled):
                 continue
             diagnostics = [diagnostic_of(finding, self.specs) for finding in findings.get(path, ())]
             known = (file.version if file else None, diagnostics)

@@ -198,6 +198,32 @@ async def test_what_is_typed_is_completed_at_once(folder: Path, snippets: bool) 
             assert item.insert_text_format is None and item.text_edit.new_text == "callbacks"
 
 
+# ── semantic tokens ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_of_tokens_only_the_difference_is_sent(editor: Editor) -> None:
+    editor.open("spec.mfs")
+    document = editor.document("spec.mfs")
+    first = await editor.text_document_semantic_tokens_full_async(types.SemanticTokensParams(document))
+    assert first is not None and first.result_id is not None
+    data = [*first.data]
+    last = first.result_id
+    for old, new in (("flatten()", "flatten()\r\n    relu()"), ("param size", "param  size"), ("64", "65")):
+        editor.replace("spec.mfs", old, new)
+        asked = types.SemanticTokensDeltaParams(document, last)
+        delta = await editor.text_document_semantic_tokens_full_delta_async(asked)
+        assert isinstance(delta, types.SemanticTokensDelta) and delta.result_id is not None
+        for edit in delta.edits:
+            assert len(edit.data or ()) < 20
+            data[edit.start : edit.start + edit.delete_count] = edit.data or ()
+        last = delta.result_id
+    whole = await editor.text_document_semantic_tokens_full_async(types.SemanticTokensParams(document))
+    assert whole is not None and data == [*whole.data] != [*first.data]
+    asked = types.SemanticTokensDeltaParams(document, "unknown")
+    anew = await editor.text_document_semantic_tokens_full_delta_async(asked)
+    assert isinstance(anew, types.SemanticTokens) and anew.data == whole.data
+
+
 # ── code actions ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -363,6 +389,7 @@ async def test_a_compiler_that_fails_is_told_of_once_for_each_text(folder: Path)
         assert [told.message for told in editor.log_messages] == [
             "mfc failed: ZeroDivisionError: division by zero"
         ]
+        assert await editor.findings("spec.mfs") == ()  # what it said of the text before would be wrong
         editor.edit("spec.mfs", [(0, 0, "let dense = b\n")])
         assert codes(await editor.findings("spec.mfs")) == ["E0201"]
 
