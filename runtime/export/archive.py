@@ -28,6 +28,8 @@ MOST = 16_000_000
 """Bytes of a manifest at most; a larger one is none."""
 PIECE = 1 << 20
 _TIME = (1980, 1, 1, 0, 0, 0)  # the same content is the same file, whenever it was written
+_UNREADABLE = (KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile)
+"""What `zipfile` raises for a damaged file. A flipped bit may claim an encryption or a later format (RuntimeError)."""
 _PART = re.compile(r"[^/\\:\0]+")
 _MEND = "export it again, or copy it again from where it is whole"
 
@@ -83,7 +85,7 @@ def unpack(path: Path, into: Path) -> dict[str, Any]:
             try:
                 with source(name) as file:
                     _copy(path, name, file, into / name, checksum)
-            except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            except _UNREADABLE as error:
                 raise broken(path, f"its file `{name}` can't be read: {reason(error)}") from error
     return manifest
 
@@ -95,6 +97,8 @@ def broken(path: Path, reason: str) -> RunError:
 
 def reason(error: Exception) -> str:
     """What an error says. That of a dict, which gives its key alone, says that something is missing."""
+    if isinstance(error, EOFError):
+        return "it ends too early"
     if not isinstance(error, KeyError):
         return str(error)
     said = str(error.args[0])
@@ -119,8 +123,8 @@ def _opened(path: Path, opened: contextlib.ExitStack) -> Open:
         raise RunError(
             "R0601", f"there is no bundle `{path}`", help="an export's `bundle()` writes one"
         ) from None
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise broken(path, f"it is no zip file that can be read: {error}") from error
+    except (*_UNREADABLE, ValueError) as error:
+        raise broken(path, f"it is no zip file that can be read: {reason(error)}") from error
     names = archive.namelist()
     if len(set(names)) < len(names):
         raise broken(path, "it has two files of one name")
@@ -146,15 +150,7 @@ def _manifest(path: Path, source: Open) -> dict[str, Any]:
             raise RunError("R0602", f"`{path}` was written {written}", help="update mfc: pip install -U mfc")
         if not all(isinstance(s, str) for pair in files.items() for s in pair):
             raise TypeError("its checksums are no texts")
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OSError,
-        RecursionError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (*_UNREADABLE, TypeError, ValueError, AttributeError) as error:
         raise broken(path, f"its `{MANIFEST}` can't be read: {reason(error)}") from error
     for name in files:
         if not _inside(name):
