@@ -2,7 +2,7 @@
 
 A file is divided into units: a function, a class, an assignment of names; unit 0 is what else runs on import.
 The hash of a unit is one of its syntax tree without docstrings and places, so that comments and layout do not
-count. Names are not followed into scopes: a local variable named like a function of the file counts as a use
+count, nor do count rules. Names are not followed into scopes: a local variable named like a function of the file counts as a use
 of that function, which is too much now and then and never too little.
 """
 
@@ -36,6 +36,10 @@ class FileIndex(TypedDict):
     stars: list[str]
 
 
+_COUNTED = frozenset(
+    f"@{module}:{name}" for module in ("mfc", "mfc.runtime.component") for name in ("layer", "architecture")
+)
+"""Decorators whose `parameters` is a count rule: it is shown and checked, and no run reads it."""
 _MEANINGLESS = frozenset({"ctx", "type_comment", "kind", "type_ignores"})
 
 
@@ -93,12 +97,21 @@ class _Indexer:
         self.imports |= bound
 
     def unit(self, names: list[str], nodes: list[ast.stmt]) -> Unit:
+        for node in nodes:
+            self.drop_count_rule(node)
         text, chains, inner = _canonical(nodes)
         bound = dict(self.imports)
         for node in inner:
             bound |= _bindings(node)
         uses = {use for chain in chains if (use := self.use(chain, bound)) is not None}
         return Unit(names=names, hash=xxhash.xxh3_128_hexdigest(text.encode()), uses=sorted(uses))
+
+    def drop_count_rule(self, node: ast.stmt) -> None:
+        calls = [call for call in getattr(node, "decorator_list", ()) if isinstance(call, ast.Call)]
+        for call in calls:
+            chain = _chain(call.func)
+            if chain is not None and self.use(chain, self.imports) in _COUNTED:
+                call.keywords = [keyword for keyword in call.keywords if keyword.arg != "parameters"]
 
     def use(self, chain: list[str], bound: Imports) -> str | None:
         """What a name with the attributes read from it refers to; None if neither defined nor imported."""

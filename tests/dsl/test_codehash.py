@@ -193,6 +193,28 @@ def test_globals_and_modules_as_values_reach_everything_in_them(project: Path) -
     assert {"unused", "only_for_types", "registry"} <= names
 
 
+@pytest.mark.parametrize(
+    ("imported", "decorator", "word", "changes"),
+    [
+        ("import mfc", "mfc.layer", "parameters", False),
+        ("from mfc import architecture as net", "net", "parameters", False),
+        ("from mfc.runtime.component import layer", "layer", "parameters", False),
+        ("import mfc", "mfc.layer", "shape", True),
+        ("import mfc", "mfc.loss", "parameters", True),
+        ("from other import layer", "layer", "parameters", True),
+    ],
+)
+def test_a_count_rule_does_not_count(
+    tmp_path: Path, imported: str, decorator: str, word: str, changes: bool
+) -> None:
+    """No run reads it; what looks like one may be anything."""
+    file, found = tmp_path / "layers.py", set()
+    for rule in ("", f'{word}="c"', f'{word}="2*c"'):
+        file.write_text(f"{imported}\n@{decorator}({rule})\ndef half(): ...\n")
+        found.add(CodeIndex().hash([f"{file}:half"]))
+    assert len(found) == (3 if changes else 1)
+
+
 def test_several_targets(project: Path) -> None:
     targets = [f"{project}/main.py:comp", f"{project}/helpers.py:unused"]
     assert CodeIndex().reached(targets) == CodeIndex().reached(targets[:1]) | CodeIndex().reached(targets[1:])
