@@ -39,10 +39,14 @@ def code_actions(document: Document, start: int, end: int, nearby: Nearby | None
     """What mends the mistakes of a piece of a document. `nearby` are the files that it may import; without, no imports
     are offered."""
     found: list[Action] = []
-    for diagnostic in _of(document):
-        if diagnostic.span.start <= end and start <= diagnostic.span.end:
-            found += _mending(document, diagnostic, nearby or NoFiles())
+    for diagnostic in mistakes(document, start, end):
+        found += _mending(document, diagnostic, nearby or NoFiles())
     return found
+
+
+def mistakes(document: Document, start: int, end: int) -> list[Diagnostic]:
+    """The mistakes of a piece of a document."""
+    return [d for d in _of(document) if d.span.start <= end and start <= d.span.end]
 
 
 def fix_all(document: Document) -> Action | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lsprotocol import types
 
-from mfc.dsl.editor.code_actions import Action, code_actions, fix_all
+from mfc.dsl.editor.code_actions import Action, code_actions, fix_all, mistakes
 from mfc.dsl.editor.completion import complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.edits import Edit
@@ -66,13 +66,16 @@ def text_edits(question: FileQuestion, edits: Iterable[Edit]) -> list[types.Text
 
 
 def offer_actions(question: FileQuestion, params: types.CodeActionParams) -> list[types.CodeAction]:
+    """What mends the mistakes of a range, and all that is certain at once. At a single mistake the latter is there only
+    where a client asks for it: it would mend what nobody looks at."""
     only = params.context.only
     found: list[types.CodeAction] = []
+    start, end = question.analysis.file.positions.offsets(params.range)
     if _wanted(types.CodeActionKind.QuickFix, only):
-        start, end = question.analysis.file.positions.offsets(params.range)
         actions = code_actions(question.document, start, end, question.analysis.overlay)
         found += [_action(question, action, types.CodeActionKind.QuickFix) for action in actions]
-    if _wanted(FIX_ALL, only) and (action := fix_all(question.document)) is not None:
+    everything = only is not None or len(mistakes(question.document, start, end)) != 1
+    if everything and _wanted(FIX_ALL, only) and (action := fix_all(question.document)) is not None:
         found.append(_action(question, action, FIX_ALL))
     return found
 

@@ -228,11 +228,11 @@ async def test_of_tokens_only_the_difference_is_sent(editor: Editor) -> None:
 
 
 async def actions(
-    editor: Editor, found: types.Diagnostic, *only: str
+    editor: Editor, found: types.Diagnostic, *only: str, where: types.Range | None = None
 ) -> dict[str, tuple[types.CodeAction, str]]:
-    """What is offered for a mistake, by title, each with the text that it leads to."""
+    """What is offered for a mistake, or in a range, by title, each with the text that it leads to."""
     context = types.CodeActionContext([found], only=only or None)  # type: ignore[arg-type]
-    asked = types.CodeActionParams(editor.document("spec.mfs"), found.range, context)
+    asked = types.CodeActionParams(editor.document("spec.mfs"), where or found.range, context)
     offered = {}
     for action in await editor.text_document_code_action_async(asked) or ():
         assert isinstance(action, types.CodeAction) and action.edit and action.edit.document_changes
@@ -276,11 +276,18 @@ async def test_all_that_is_certain_is_mended_at_once(editor: Editor) -> None:
     editor.open("spec.mfs")
     editor.replace("spec.mfs", "epochs  = 1", "epochs  : 1")
     editor.replace("spec.mfs", "loss    = cross", "loss    : cross")
-    found, *_ = await editor.findings("spec.mfs")
-    offered = await actions(editor, found, "source.fixAll")
-    assert [*offered] == ["Fix all that is certain"]
-    [(action, text)] = offered.values()
-    assert action.kind == "source.fixAll.mfc" and text == SPEC
+    first, second, *_ = await editor.findings("spec.mfs")
+    everything = "Fix all that is certain"
+    for asked in ("source.fixAll", "source"):
+        offered = await actions(editor, first, asked)
+        assert [*offered] == [everything]
+        [(action, text)] = offered.values()
+        assert action.kind == "source.fixAll.mfc" and text == SPEC
+    assert everything not in await actions(editor, first), "at one mistake, only that is mended"
+    both = types.Range(*sorted([first.range.start, second.range.start]))
+    assert everything in await actions(editor, first, where=both)
+    start = types.Position(0, 0)
+    assert [*await actions(editor, first, where=types.Range(start, start))] == [everything]
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────
