@@ -1,5 +1,7 @@
 """What the check found out, shown between what is written: shapes, values, and which parameter an argument is for.
 
+A shape that stays what it was is shown once, after the first line of a body or the first transform of a list.
+
 The name of a parameter stands before a positional argument where a call of a component or declaration has several
 arguments, unless the argument is a name that says the same.
 """
@@ -98,13 +100,19 @@ def _bodies(node: Any) -> Iterator[Sequence[Any]]:
 
 
 def _of_layers(document: Document, statements: Sequence[Any]) -> Iterator[Hint]:
-    """The shape after the last layer of each line."""
-    layers = [statement for statement in statements if isinstance(statement, LayerStmt)]
-    for statement, after in zip(layers, [*layers[1:], None]):
+    """The shape after the last layer of each line, where it is another than before or nothing beside says it."""
+    before: list[str] = []
+    flow = [statement for statement in statements if not isinstance(statement, LetStmt)]
+    for statement, after in zip(flow, [*flow[1:], None]):
+        if not isinstance(statement, LayerStmt):
+            before = []  # it has layers of its own
+            continue
         line = _line(document.source, statement.span.end)
-        if after is None or _line(document.source, after.span.start) != line:
+        if not isinstance(after, LayerStmt) or _line(document.source, after.span.start) != line:
             shapes = [shape_in_words(passed.out) for passed in document.passed(statement)]
-            yield from _hint(statement.span.end, shapes, "layers")
+            if shapes != before:
+                yield from _hint(statement.span.end, shapes, "layers")
+            before = shapes
 
 
 def _line(source: Source, offset: int) -> int:
@@ -112,13 +120,16 @@ def _line(source: Source, offset: int) -> int:
 
 
 def _of_items(document: Document, decl: DataDecl) -> Iterator[Hint]:
-    """The shape of an item behind its source, and behind each transform."""
+    """The shape of an item behind its source and the first transform of a list, then where it is another than before."""
     for statement in decl.body:
         if isinstance(statement, FieldStmt) and statement.name.text in OF_ITEMS:
             value = statement.value
+            before: list[str] = []
             for item in value.items if isinstance(value, ListExpr) else (value,):
                 shapes = [shape_in_words(shape) for shape in document.steps_at(item.span)]
-                yield from _hint(item.span.end, shapes, "items")
+                if shapes != before:
+                    yield from _hint(item.span.end, shapes, "items")
+                before = shapes
 
 
 def _of_arguments(bindings: Bindings, call: CallExpr) -> Iterator[Hint]:
