@@ -41,6 +41,9 @@ from mfc.dsl.types import ANY
 from mfc.dsl.values import Current, Kept
 from mfc.dsl.words import DECLARATIONS, EXPRESSIONS, INPUTS, STATEMENTS, TYPES
 
+FENCE = "\n```"
+"""What the form of a thing ends with, at the top of what is said of it."""
+
 
 @dataclass(frozen=True)
 class Hover:
@@ -65,10 +68,13 @@ def hover(document: Document, offset: int) -> Hover | None:
         nodes, bindings = here.path, here.bindings
         if (occurrence := bindings.at(offset)) is None:
             return None
+    said = symbol_markdown(document, occurrence.symbol, _called(bindings, nodes))
+    form, fence, reference_text = said.partition(FENCE)
     parts = [
-        symbol_markdown(document, occurrence.symbol, _called(bindings, nodes)),
+        form + fence,
         _owner(document, occurrence.symbol),
-        *_found(document, nodes, occurrence, bindings),
+        *_found(document, nodes, occurrence, bindings),  # it is new at each place; the reference is not
+        reference_text,
     ]
     text = "\n\n".join(part.strip() for part in parts if part)
     return Hover(f"{text}\n", occurrence.span) if text else None
