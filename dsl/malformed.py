@@ -198,7 +198,7 @@ def _slip(text: str) -> Fault:
             fix=right,
         )
     if text == ";":
-        return Fault("E0104", "nothing separates statements", "not needed", "leave the `;` out", fix="")
+        return Fault("E0104", "no `;` belongs between statements", "not needed", "leave the `;` out", fix="")
     if text == "\\":
         return Fault(
             "E0104",
@@ -225,6 +225,6 @@ _UNEXPECTED = {
 
 def _unexpected(text: str) -> Fault:
     if text.isspace():
-        return Fault("E0104", f"a space of an unusual kind, U+{ord(text):04X}", "no plain space", fix=" ")
+        return Fault("E0104", f"a space of an unusual kind, U+{ord(text):04X}", "not a plain space", fix=" ")
     shown = f"`{text}`" if text.isprintable() else f"character U+{ord(text):04X}"
     return Fault("E0104", f"unexpected {shown}", "not expected here", _UNEXPECTED.get(text, ""), lossy=True)

@@ -226,7 +226,7 @@ def comma(at: Failure) -> Mended | None:
         if at.inside in ("LPAR", "LSQB"):
             message = "a comma with nothing before it"
         elif at.inside == "LBRACE":
-            message = "nothing separates the statements of a body"
+            message = "no comma belongs between the statements of a body"
         else:
             message, label = "unexpected `,`", "not expected here"
         problem = Diagnostic(
