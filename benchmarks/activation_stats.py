@@ -23,8 +23,9 @@ import torch
 import mfc
 from mfc.runtime.optim.optimizers import adam
 from mfc.runtime.training.callbacks.activation_stats import activation_stats
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 
 SPEC = """
 import "std/xresnet.mfs" (xresnet18)

@@ -34,8 +34,9 @@ from mfc.runtime.training.callbacks.gradient_clip import gradient_clip
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.rnn_regularizer import rnn_regularizer
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 
 PLAIN, DROPPED = "bare loop, no dropout", "bare loop, weight dropout"
 MODEL, LEARNER, FASTAI = (

@@ -32,9 +32,10 @@ from mfc.runtime.optim.schedules import one_cycle
 from mfc.runtime.training.callbacks.progress import Progress
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, top_k_accuracy
+from mfc.runtime.training.phases import Phase
 
 BARE = "bare loop, torch's fused AdamW"
 

@@ -32,7 +32,8 @@ from mfc.runtime.optim.schedules import flat
 from mfc.runtime.store import Store
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.phases import Phase
 from mfc.stages import Means, training
 
 SPECS = Path(mfc.__file__).parent / "specs"

@@ -39,8 +39,9 @@ from mfc.runtime.build import build
 from mfc.runtime.models import parameter_groups
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.memory import freed_memory_kept
+from mfc.runtime.training.phases import Phase
 
 SPEC = """
 import "std/xresnet.mfs" ({arch})

@@ -349,7 +349,7 @@ def _explained() -> Iterator[None]:
     except RunError:
         raise
     except Exception as error:
-        from mfc.runtime.training.learner import explained
+        from mfc.runtime.training.failures import explained
 
         if (told := explained(error)) is None:
             raise

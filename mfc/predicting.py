@@ -33,7 +33,8 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.text.rules import PAD_ID
 from mfc.runtime.text.text_batches import POOL
 from mfc.runtime.training.evaluation import must_share_classes, scores
-from mfc.runtime.training.learner import Learner, explained
+from mfc.runtime.training.failures import explained
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.predict import Prediction, Predictions, at_pixels, get_preds
 from mfc.stages import Folders, processes
 

@@ -258,7 +258,7 @@ def training(stage: ir.Stage, inputs: Folders, means: Means, weights: bool = Tru
     from mfc.runtime.models import parameter_groups
     from mfc.runtime.optim.schedules import Together
     from mfc.runtime.training.device import choose_device
-    from mfc.runtime.training.learner import Phase
+    from mfc.runtime.training.phases import Phase
 
     recipe, placing = stage.recipe, stage.placing
     device = choose_device(means.device)

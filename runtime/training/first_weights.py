@@ -12,7 +12,7 @@ from mfc.dsl import ir
 from mfc.runtime.build import find
 from mfc.runtime.errors import RunError
 from mfc.runtime.streams import Stream
-from mfc.runtime.training.learner import explained
+from mfc.runtime.training.failures import explained
 
 
 class Batches:

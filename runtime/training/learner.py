@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,7 +19,7 @@ from torch import nn
 
 from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.kernels import multiply_all
-from mfc.runtime.models import ends, failed_layer
+from mfc.runtime.models import ends
 from mfc.runtime.streams import Stream
 from mfc.runtime.training.events import (
     EVENTS,
@@ -35,40 +35,22 @@ from mfc.runtime.training.events import (
     check_events,
     hooks,
 )
+from mfc.runtime.training.failures import (
+    callback_failed,
+    explained,
+    loss_failed,
+    misplaced,
+    out_of_memory,
+)
 from mfc.runtime.training.freezing import freeze
 from mfc.runtime.training.memory import freed_memory_kept
+from mfc.runtime.training.parts_state import ANEW, load_parts, parts_of
+from mfc.runtime.training.phases import Done, Phase
 from mfc.runtime.training.predict import Prediction, Predictions, get_preds
 from mfc.runtime.training.signals import Interrupts
-from mfc.runtime.user_files import blamed
 
 if TYPE_CHECKING:
     from mfc.runtime.training.lr_find import LRFound
-
-ANEW = "remove the run's folder to start the training anew"
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of a training with a schedule of its own; `data` and `loss`, if given, replace the Learner's."""
-
-    epochs: int
-    schedule: Any = None
-    freeze_to: int = 0
-    name: str = ""
-    callbacks: tuple[Any, ...] = ()
-    data: Any = None
-    loss: Any = None
-
-
-@dataclass
-class Done:
-    """How much is finished: where a resumed run goes on."""
-
-    phase: int = 0  # index of the phase that is going on
-    phase_epochs: int = 0  # epochs finished in it
-    epochs: int = 0  # epochs finished in all
-    batches: int = 0  # training batches finished in the epoch that is going on
-    phase_over: bool = False  # no further epochs in this phase: all done, or a callback ended it
 
 
 class Learner:
@@ -191,7 +173,8 @@ class Learner:
             raise
         except Exception as error:
             told = self._explained(error)
-            raise (self._loss_failed(error) if told is error else told) from error
+            failed = loss_failed(self.loss_func, self.pred, self.y, error)
+            raise (failed if told is error else told) from error
 
     def _train_batch(self) -> None:
         self._valid_batch()
@@ -233,7 +216,7 @@ class Learner:
             except (Cancel, RunError):
                 raise
             except Exception as error:
-                raise _callback_failed(hook, event, error) from error
+                raise callback_failed(hook, event, error) from error
 
     def _call_all(self, event: str, cancelled: bool = False) -> None:
         """Calls every hook of the event; the cancel of the widest reach among those raised comes last, and is
@@ -250,7 +233,7 @@ class Learner:
             except RunError:
                 raise
             except Exception as error:
-                raise _callback_failed(hook, event, error) from error
+                raise callback_failed(hook, event, error) from error
         pending = self.pending
         self.cancelled, self.pending = outer
         if pending is not None:
@@ -361,22 +344,14 @@ class Learner:
 
     def _explained(self, error: BaseException) -> BaseException:
         if isinstance(error, Cancel):
-            name, part = type(error).__name__, type(error).__name__.removeprefix("Cancel").lower()
-            return RunError("R0205", f"a callback raised {name} where no {part} is going on")
+            return misplaced(error)
         if isinstance(error, torch.OutOfMemoryError):
-            message = f"{self.device} has no memory left in epoch {self.epoch + 1}, batch {self.batch + 1}"
-            return RunError("R0404", message, help="lower batch_size, or use mixed_precision()")
+            return out_of_memory(self.device, self.epoch, self.batch)
         if isinstance(error, RuntimeError) and self.interrupts.received:
             return self._interrupted()  # Ctrl-C reaches the loader's workers too: it is their end that we saw
         if isinstance(error, Exception) and not isinstance(error, RunError):
             return explained(error) or error
         return error
-
-    def _loss_failed(self, error: Exception) -> RunError:
-        name = getattr(self.loss_func, "__name__", type(self.loss_func).__name__)
-        pred, target = ("x".join(map(str, getattr(t, "shape", ()))) or "none" for t in (self.pred, self.y))
-        message = f"the loss `{name}` can't compare predictions of {pred} with targets of {target}: {error}"
-        return RunError("R0207", message, help="see what shape the loss takes, and what the model gives")
 
     def _interrupted(self) -> RunInterrupted:
         part = "" if self.training else "validation "
@@ -433,10 +408,8 @@ class Learner:
             "done": asdict(self.done),
             "freeze_to": self.freeze_to,
             "history": self.history,
-            "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.optimizer is not None else {},
-            "callbacks": {name: c.state_dict() for name, c in self._with_state(self.callbacks)},
-            "metrics": {name: m.state_dict() for name, m in self._with_state(self.metrics)},
+            **parts_of(self),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -448,7 +421,7 @@ class Learner:
     def continue_from(self, state: dict[str, Any]) -> None:
         """Goes on where another training's last phase ended, as the next phase of the same `fit` would."""
         self.load_state_dict({**state, "done": asdict(Done(epochs=state["done"]["epochs"]))})
-        self._load_parts(state)
+        load_parts(self, state)
         self._saved = {"optimizer": state["optimizer"], "freeze_to": state["freeze_to"]}
 
     def _restore(self) -> None:
@@ -456,7 +429,7 @@ class Learner:
         saved = self._saved
         # within an epoch the same is put back once more: what takes it now must not change it
         self._saved = deepcopy(saved) if self.done.batches else {}
-        self._load_parts(saved)
+        load_parts(self, saved)
         if self.optimizer is None or self.phase.freeze_to != self.freeze_to:
             self.freeze_to = self.phase.freeze_to
             freeze(self.model, self.groups, self._trainable, self.freeze_to)
@@ -477,47 +450,6 @@ class Learner:
         """Goes on within an epoch: once more puts back what was saved there, as the epoch's `before_` events may have
         begun something anew, and leaves out the batches that are finished."""
         saved, self._saved = self._saved, {}
-        self._load_parts(saved)
+        load_parts(self, saved)
         self.optimizer.load_state_dict(saved["optimizer"])
         self.dls.train.load_state_dict({"epoch": self.epoch, "batch": self.done.batches})
-
-    def _load_parts(self, state: dict[str, Any]) -> None:
-        if "model" in state:
-            try:
-                self.model.load_state_dict(state["model"])
-            except RuntimeError as error:
-                message = f"the checkpoint does not fit the model: {str(error).splitlines()[-1].strip()}"
-                raise RunError("R0208", message, help=ANEW) from error
-        for kind, objects in (("callbacks", self.callbacks), ("metrics", self.metrics)):
-            for name, thing in self._with_state(objects):
-                if name in state.get(kind, {}):
-                    thing.load_state_dict(state[kind][name])
-
-    @staticmethod
-    def _with_state(objects: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-        """Those that have a `state_dict`, with a name each: the class's, counted from the second on."""
-        seen: dict[str, int] = {}
-        for thing in objects:
-            name = type(thing).__name__
-            seen[name] = seen.get(name, 0) + 1
-            if hasattr(thing, "state_dict"):
-                yield name if seen[name] == 1 else f"{name}_{seen[name]}", thing
-
-
-def explained(error: Exception) -> RunError | None:
-    """The error for a component that failed, if it can be told which: one of the user's own, or a layer."""
-    own, layer = blamed(error), failed_layer(error)
-    if own is None and layer is None:
-        return None
-    what = f"the layer `{layer}`" if layer is not None else "a component of your own"
-    message = f"{what} failed: {type(error).__name__}: {error}"
-    notes = [f"raised by {own}"] if own is not None else []
-    help = "where a layer of your own comes before it, see that its shape rule is what it does"
-    return RunError("R0211", message, help=help if own is None else None, notes=notes)
-
-
-def _callback_failed(hook: Any, event: str, error: Exception) -> RunError:
-    if (failed := explained(error)) is not None:
-        return failed
-    name = type(hook.__self__).__name__ if hasattr(hook, "__self__") else repr(hook)
-    return RunError("R0204", f"callback `{name}` failed in {event}: {type(error).__name__}: {error}")

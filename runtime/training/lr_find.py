@@ -21,7 +21,8 @@ from mfc.runtime.training.lr_suggestions import LEAST, RULES
 from mfc.runtime.training.trial import acting, copies, unchanged
 
 if TYPE_CHECKING:
-    from mfc.runtime.training.learner import Learner, Phase
+    from mfc.runtime.training.learner import Learner
+    from mfc.runtime.training.phases import Phase
 
 SMOOTHING = 0.98
 """How much of the average loss is kept with each batch."""
@@ -191,7 +192,7 @@ def lr_find(
         RunError: R0230 where the first loss is no number, R0231 where the loss diverges too early, R0232 for a
             callback that can't be copied, R0233 for bounds that are none, and what training raises.
     """
-    from mfc.runtime.training.learner import Phase
+    from mfc.runtime.training.phases import Phase
 
     if not 0 < start < end < math.inf:
         message = f"the learning rate can't rise from {start:g} to {end:g}"

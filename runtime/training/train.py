@@ -21,7 +21,8 @@ from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.callbacks.state import ResetState
 from mfc.runtime.training.device import describe_device
 from mfc.runtime.training.history import finite
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.phases import Phase
 
 MODEL, META = "model.safetensors", "meta.json"
 

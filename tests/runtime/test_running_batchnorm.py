@@ -19,8 +19,8 @@ from mfc.runtime.streams import Stream
 from mfc.runtime.training import checkpoint
 from mfc.runtime.training.events import Callback
 from mfc.runtime.training.freezing import freeze, norm_parameters
-from mfc.runtime.training.learner import Phase
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.plans import layer, stack
 from tests.runtime.training.standins import Factory, loaders, network

@@ -23,9 +23,10 @@ from mfc.runtime.text.lm_batches import lm_loaders
 from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks.rnn_regularizer import rnn_regularizer
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.text.token_files import items, token_file
 from tests.runtime.training.standins import weights

@@ -10,8 +10,9 @@ import torch
 
 from mfc.runtime.errors import RunInterrupted
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, loaders, network
 

@@ -15,7 +15,7 @@ from mfc.runtime.training.events import (
     CancelStep,
     CancelTrain,
 )
-from mfc.runtime.training.learner import Phase
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import Batch, Factory, Loaders, learner, loaders, weights
 
 

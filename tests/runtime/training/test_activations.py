@@ -26,8 +26,9 @@ from mfc.runtime.training.callbacks.compilation import compile
 from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.events import Callback, CancelFit, CancelTrain
 from mfc.runtime.training.hooks import Hooks, first_tensor, layers_matching
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, Triangle, learner, loaders, network, weights
 from tests.runtime.training.test_resume import Kill

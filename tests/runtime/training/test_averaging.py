@@ -16,8 +16,8 @@ from mfc.runtime.training.callbacks.monitors import save_best
 from mfc.runtime.training.callbacks.precision import channels_last
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.events import Callback, CancelEpoch, CancelFit, CancelStep, CancelValidate
-from mfc.runtime.training.learner import Phase
 from mfc.runtime.training.metrics import accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.predict import measure
 from tests.runtime.training.standins import Factory, learner, network, weights
 

@@ -15,7 +15,7 @@ from mfc.runtime.training.callbacks import recorder
 from mfc.runtime.training.callbacks.recorder import Losses, Recorder
 from mfc.runtime.training.events import Callback
 from mfc.runtime.training.history import as_lines, read_history
-from mfc.runtime.training.learner import Phase
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import META
 from tests.runtime.training.standins import learner, loaders
 from tests.runtime.training.test_monitors import train

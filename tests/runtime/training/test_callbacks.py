@@ -21,9 +21,10 @@ from mfc.runtime.training.callbacks.progress import Progress
 from mfc.runtime.training.callbacks.recorder import LOOK_EVERY, Losses, Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.events import Callback, CancelStep, CancelValidate
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, error_rate
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import (
     Factory,
     Loader,

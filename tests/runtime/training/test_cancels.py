@@ -20,9 +20,9 @@ from mfc.runtime.training.callbacks.mixing import mixup
 from mfc.runtime.training.callbacks.monitors import early_stopping, reduce_on_plateau, save_best
 from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Phase
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, Triangle, loaders, network
 

@@ -20,7 +20,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks import checkpoints
 from mfc.runtime.training.callbacks.accumulation import gradient_accumulation
-from mfc.runtime.training.learner import Phase
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import learner
 
 leaves = (

@@ -20,7 +20,8 @@ from mfc.runtime.training.callbacks.compilation import compile
 from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import (
     Loader,
     Loaders,

@@ -25,7 +25,8 @@ from mfc.runtime.training.events import (
     CancelTrain,
     CancelValidate,
 )
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import Factory, learner
 
 

@@ -21,9 +21,10 @@ from mfc.runtime.training.callbacks import tensorboard as module
 from mfc.runtime.training.callbacks.csv_logger import as_table, csv_logger
 from mfc.runtime.training.callbacks.tensorboard import tensorboard
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, Triangle, learner, loaders, network, weights
 from tests.runtime.training.test_bad_batch import Undefined

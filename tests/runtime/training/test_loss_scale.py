@@ -24,8 +24,9 @@ from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.events import Callback, CancelStep
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import Factory, Triangle, learner, loaders, network, weights
 
 CPU = torch.device("cpu")

@@ -24,10 +24,11 @@ from mfc.runtime.training.callbacks.monitors import early_stopping, reduce_on_pl
 from mfc.runtime.training.callbacks.precision import channels_last, mixed_precision
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.lr_find import LRFound, lr_find, shares
 from mfc.runtime.training.lr_suggestions import RULES
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import (
     Factory,
     Loader,

@@ -23,8 +23,9 @@ from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks.mixing import MixedLoss, Mixing, cutmix, mixup
 from mfc.runtime.training.callbacks.precision import channels_last
 from mfc.runtime.training.events import Callback, CancelEpoch
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import bce, cross_entropy, dice, focal, l1, mse
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from mfc.stages import module
 from tests.runtime.training.standins import Factory, Loader, Loaders, learner, weights

@@ -21,9 +21,10 @@ from mfc.runtime.training.callbacks.monitors import early_stopping, reduce_on_pl
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.scheduling import Scheduling
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, error_rate
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import Factory, Triangle, learner, loaders, network, weights
 from tests.runtime.training.test_resume import Kill

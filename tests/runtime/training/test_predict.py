@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mfc.runtime.training.learner import Phase
 from mfc.runtime.training.losses import bce, cross_entropy, mse
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.predict import get_preds
 from tests.runtime.training.standins import Batch, learner
 

@@ -29,9 +29,10 @@ from mfc.runtime.optim.optimizers import adam, momentum, sgd
 from mfc.runtime.optim.schedules import one_cycle, spread
 from mfc.runtime.training.callbacks.precision import channels_last, mixed_precision
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy, top_k_accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import train_stage
 from tests.runtime.training.standins import weights
 

@@ -25,9 +25,10 @@ from mfc.runtime.errors import RunError, RunInterrupted
 from mfc.runtime.training import checkpoint
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.events import Callback, CancelFit, CancelStep
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
 from mfc.runtime.training.metrics import accuracy
+from mfc.runtime.training.phases import Phase
 from mfc.runtime.training.train import differences, train_stage
 from tests.runtime.training import slow_training
 from tests.runtime.training.standins import Factory, Triangle, loaders, network, weights

@@ -18,8 +18,9 @@ from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.callbacks.recorder import Recorder
 from mfc.runtime.training.callbacks.rnn_regularizer import rnn_regularizer
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
 from mfc.runtime.training.losses import cross_entropy
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import Factory, Loader, Loaders, learner, weights
 
 VOCAB = 20

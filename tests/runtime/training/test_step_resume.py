@@ -21,7 +21,8 @@ from mfc.runtime.training.callbacks.averaging import ema
 from mfc.runtime.training.callbacks.gradient_clip import gradient_clip
 from mfc.runtime.training.callbacks.precision import mixed_precision
 from mfc.runtime.training.events import Callback
-from mfc.runtime.training.learner import Learner, Phase
+from mfc.runtime.training.learner import Learner
+from mfc.runtime.training.phases import Phase
 from tests.runtime.training.standins import Triangle
 from tests.runtime.training.test_resume import BATCHES, EPOCHS, Kill, outcome, train
 
