@@ -7,9 +7,10 @@ where parsing failed, so a spec without mistakes never pays for them.
 from __future__ import annotations
 
 from mfc.dsl import mend_brackets, mend_declarations, mend_expressions
-from mfc.dsl.diagnostics import Diagnostic
+from mfc.dsl.diagnostics import Diagnostic, Fix
 from mfc.dsl.failure import Failure, Mended, quoted
-from mfc.dsl.scan import BEFORE_OPERAND, CLOSING, KEYWORDS, Token
+from mfc.dsl.scan import BEFORE_OPERAND, CHUNK, CLOSING, DECLARATIONS, KEYWORDS, Token
+from mfc.dsl.source import Span
 
 _NOT_HERE = {
     "lambda": "a component of your own stands in a Python file: `use \"file.py\" (name)`",
@@ -34,6 +35,16 @@ def colon(at: Failure) -> Mended | None:
     if at.token.type != "COLON":
         return None
     body = "LBRACE" in at.expected and (at.at(at.index + 1).fresh or "EQUAL" not in at.expected)
+    if "LBRACE" in at.expected and at.at(at.index + 1).type == "LBRACE":
+        problem = Diagnostic(
+            "E0111",
+            "no `:` belongs before a body",
+            at.span(at.token),
+            "not needed",
+            help="leave the `:` out",
+            fix=at.fix("Leave the `:` out", at.index, at.index + 1, ""),
+        )
+        return Mended(problem, at.replaced(at.index, at.index + 1))
     if body:
         return Mended(
             Diagnostic(
@@ -48,16 +59,34 @@ def colon(at: Failure) -> Mended | None:
         return None
     name, after = at.before.text, at.text[at.token.end : at.token.end + 1]
     equal = ("" if at.before.end < at.token.start else " ") + "=" + ("" if after.isspace() else " ")
+    assigns = at.token._replace(type="EQUAL")
+    message = f"`{name}` gets its value with `=`" if at.before.type == "NAME" else "a value is given with `=`"
+    end = at.part_end(at.index + 1)
+    if at.inside == "LBRACE" and at.at(end).type == "COMMA":
+        comma = at.at(end)
+        value = at.text[at.token.end : comma.start]
+        return Mended(
+            Diagnostic(
+                "E0106",
+                f"{message}, and no comma after it",
+                at.span(at.token),
+                "expected `=`",
+                labels=((at.span(comma), "not needed"),),
+                help="write `=` for `:`, and leave the comma out",
+                fix=at.fix("Write `=`, without a comma", at.index, end + 1, equal + value),
+            ),
+            [*at.tokens[: at.index], assigns, *at.tokens[at.index + 1 : end], *at.tokens[end + 1 :]],
+        )
     return Mended(
         Diagnostic(
             "E0106",
-            f"`{name}` gets its value with `=`" if at.before.type == "NAME" else "a value is given with `=`",
+            message,
             at.span(at.token),
             "expected `=`",
             help="write `=` for `:`",
             fix=at.fix("Write `=`", at.index, at.index + 1, equal),
         ),
-        at.replaced(at.index, at.index + 1, at.token._replace(type="EQUAL")),
+        at.replaced(at.index, at.index + 1, assigns),
     )
 
 
@@ -86,6 +115,8 @@ def not_in_the_language(at: Failure) -> Mended | None:
     for i in (at.index - 1, at.index):
         token = at.at(i)
         if token.type == "NAME" and token.text in _NOT_HERE:
+            if at.at(i + 1).type in DECLARATIONS:
+                return _needless(at, i)
             value = token.text == "lambda" and at.at(i - 1).type in BEFORE_OPERAND
             return Mended(
                 Diagnostic(
@@ -98,6 +129,21 @@ def not_in_the_language(at: Failure) -> Mended | None:
                 at.missing(i, max(at.part_end(i), i + 1)) if value else None,
             )
     return None
+
+
+def _needless(at: Failure, index: int) -> Mended:
+    """`def model net { ... }`: a word before a declaration that is whole without it."""
+    token, declares = at.at(index), at.at(index + 1).text
+    problem = Diagnostic(
+        "E0111",
+        f"there is no `{token.text}` in a spec",
+        at.span(token),
+        "Python's",
+        help=f"`{declares}` opens the declaration: leave `{token.text}` out",
+        fix=Fix(f"Leave `{token.text}` out", Span(CHUNK, token.start, at.at(index + 1).start), ""),
+    )
+    rest = at.at(index + 1)._replace(fresh=token.fresh)
+    return Mended(problem, at.replaced(index, index + 2, rest))
 
 
 def part_without_name(at: Failure) -> Mended | None:
