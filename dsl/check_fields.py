@@ -11,7 +11,7 @@ from mfc.dsl.fields import BY_KIND, PHASE, TRAIN, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
 from mfc.dsl.suggest import did_you_mean
-from mfc.dsl.syntax import Expr, FieldStmt, LetStmt, Name, Phase, Stmt
+from mfc.dsl.syntax import CallExpr, Expr, FieldStmt, LayerStmt, LetStmt, Name, Phase, Stmt
 from mfc.dsl.typed import Fields
 from mfc.dsl.types import ANY, Unknown
 from mfc.dsl.wording import kind_name, with_article
@@ -48,7 +48,7 @@ def check_fields(
                     statement.span,
                     f"{with_article(kind_name(kind))} has fields only",
                     "not a field",
-                    help="fields are written `name = value`",
+                    help=_written_as_field(kind, table, statement) or "fields are written `name = value`",
                 )
     _missing(evaluator, kind, table, names, owner, name)
     for field_name, field in table.items():
@@ -87,6 +87,16 @@ def _field(
         )
         return None
     return table[name.text]
+
+
+def _written_as_field(kind: str, table: Mapping[str, Field], statement: Stmt) -> str:
+    """A hint to the field that says what a call is meant to do, as `freeze()` does in fastai."""
+    match statement:
+        case LayerStmt(call=CallExpr(callee=Name(text=text))):
+            if text in table:
+                return f"write `{text} = ...`"
+            return _elsewhere(kind, text) or other_names.step(text)
+    return ""
 
 
 def _elsewhere(kind: str, name: str) -> str:

@@ -98,6 +98,16 @@ NEEDLESS = {
 }
 """Names of what a spec need not say, and why."""
 
+STEPS = {
+    "freeze": "a phase trains its last group alone with `freeze_to = -1`",
+    "unfreeze": "leave it out: a phase trains all groups unless it has `freeze_to = ...`",
+    "fit": "a train says how long it takes: `epochs = ...`",
+    "fit_one_cycle fit_flat_cos fit_sgdr": "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
+    "fine_tune": "write two phases: the first with `freeze_to = -1`, each with its `epochs = ...`",
+    "lr_find": "`mfc lr-find SPEC TRAIN` looks for a learning rate",
+}
+"""What a training does step by step elsewhere, and what says it here."""
+
 MODULES = ("nn", "F", "optim", "torch")
 """Modules of Python before whose names a dot stands there."""
 
@@ -150,6 +160,7 @@ def _by_other_name(names: dict[str, str]) -> dict[str, str]:
 _OTHERS = {kind: _by_other_name(names) for kind, names in OTHERS.items()}
 _ARGUMENTS = _by_other_name(ARGUMENTS)
 _FIELDS = _by_other_name(FIELDS)
+_STEPS = {plain(other): said for others, said in STEPS.items() for other in others.split()}
 _NEEDLESS = {plain(other): why for others, why in NEEDLESS.items() for other in others.split()}
 
 
@@ -160,6 +171,11 @@ def component(word: str, kinds: Collection[str]) -> str:
         if found := _OTHERS.get(kind, {}).get(plain(word)):
             return _here_it_is(word, found)
     return f"leave it out: {why}" if (why := _NEEDLESS.get(plain(word))) and kinds else ""
+
+
+def step(word: str) -> str:
+    """A hint to what says what a method of fastai's Learner does; empty where nothing is known of it."""
+    return _STEPS.get(plain(word), "")
 
 
 def argument(word: str, names: Collection[str]) -> str:

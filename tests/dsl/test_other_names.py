@@ -114,6 +114,27 @@ RIGHT = {
             "cross_entropy()\n    phase all { epochs = 1  optimizer = sgd() }",
             "it stands in the train, for all of its phases",
         ),
+        (
+            "loss",
+            "cross_entropy()\n    phase head { epochs = 1  freeze() }",
+            "a phase trains its last group alone with `freeze_to = -1`",
+        ),
+        (
+            "loss",
+            "cross_entropy()\n    phase all { epochs = 1  unfreeze() }",
+            "leave it out: a phase trains all groups unless it has `freeze_to = ...`",
+        ),
+        ("loss", "cross_entropy()\n    phase all { epochs(1) }", "write `epochs = ...`"),
+        (
+            "loss",
+            "cross_entropy()\n    freeze_to(-1)",
+            "it stands in a phase: `phase head { freeze_to = ...  epochs = ... }`",
+        ),
+        (
+            "loss",
+            "cross_entropy()\n    fit_one_cycle(3)",
+            "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
+        ),
         ("callback", "gradiant_clip(1)", "did you mean `gradient_clip`?"),
     ],
 )
