@@ -184,10 +184,28 @@ def _plurals(kind: str) -> Iterable[str]:
 
 def hint(name: str, among: Sequence[Entry]) -> str:
     """What was probably meant by a name that no entry has; empty where nothing is near it."""
-    if said := other_names.component(name, KINDS) or other_names.field(name, _fields()):
+    word = name.strip().removesuffix("()").rpartition(".")[2]  # of `nn.Sequential`
+    said = other_names.asked(word) or other_names.component(word, KINDS) or other_names.field(word, _fields())
+    if said or (said := _argument(word, among)):
         return said
     found = near(name, [part for entry in among for part in (entry.name, entry.name.rpartition(".")[2])])
     return f"did you mean {either([f'`{word}`' for word in found[:3]])}?" if found else ""
+
+
+def _argument(name: str, among: Sequence[Entry]) -> str:
+    """What takes an argument of a name."""
+    taking = [
+        entry.name
+        for entry in among
+        if isinstance(entry.of, Component) and name in [parameter.name for parameter in entry.of.parameters]
+    ]
+    shown = [f"`{component}`" for component in dict.fromkeys(taking)]
+    more = f" and {len(shown) - MOST_TAKING} more" if len(shown) > MOST_TAKING else ""
+    return f"it is an argument of {', '.join(shown[:MOST_TAKING])}{more}" if shown else ""
+
+
+MOST_TAKING = 3
+"""How many components that take an argument are named."""
 
 
 def _fields() -> list[str]:

@@ -49,6 +49,10 @@ OTHERS = {
         "by_column": "col_splitter",
         "file_list": "file_splitter",
     },
+    "tokenizer": {
+        "sentencepiece": "sentence_piece_tokenizer subword_tokenizer sub_word_tok",
+        "words": "word_tokenizer spacy_tokenizer",
+    },
     "labeler": {"parent": "parent_label", "regex": "regex_labeller", "column": "col_reader"},
     "schedule": {
         "flat": "constant const",
@@ -97,6 +101,38 @@ NEEDLESS = {
     "identity": "a layer that does nothing need not stand there",
 }
 """Names of what a spec need not say, and why."""
+
+THINGS = {
+    "vision_learner cnn_learner": 'a train has a model: `model NAME = learner(torchvision_body("resnet34", pretrained = true), '
+    'classes = ...)`, with `import "std/head.mfs" (learner)`',
+    "unet_learner": '`import "std/unet.mfs"` has models for a train of masks',
+    "text_classifier_learner": "a train has a model: `text_classifier(...)`",
+    "language_model_learner": "a train has a model: `language_model(...)`",
+    "data_block image_data_loaders segmentation_data_loaders text_data_loaders data_loader dataset datasets": "items, "
+    "splits and labels are those of a data block: `data NAME: image -> category { ... }`",
+    "image_block": "a data block says what goes in: `data NAME: image -> category { ... }`",
+    "text_block": "a data block says what goes in: `data NAME: text -> category { ... }`",
+    "category_block": "a data block says what is to be found: `data NAME: image -> category { ... }`",
+    "multi_category_block": "a data block says what is to be found: `data NAME: image -> multi_category { ... }`",
+    "mask_block": "a data block says what is to be found: `data NAME: image -> mask { ... }`",
+    "regression_block": "a data block says what is to be found: `data NAME: image -> value { ... }`",
+    "sequential": "the layers of a body follow each other: `model NAME { ... }`, or `block NAME { ... }` for a part of one",
+    "wandb wandb_callback": "`tensorboard` and `csv_logger` write what a training tells, and so can a callback of your own",
+    "to_tensor": "leave it out: what goes into a model is a tensor",
+}
+"""What stands for a thing of fastai's or PyTorch's that is no component here."""
+
+ASKED = {
+    "fit": "`train NAME { ... }` says how a model is trained, and `mfc run SPEC` trains it",
+    "fine_tune": "two phases do it: `phase head { freeze_to = -1  epochs = 1 }  phase all { epochs = 3 }`",
+    "fit_one_cycle": "a train has `epochs = ...` and `schedule = one_cycle(lr = 1e-3)`",
+    "lr learning_rate": "it is an argument of optimizers and schedules: see `adam` and `one_cycle`",
+    "device cuda gpu": "`mfc run SPEC --device cuda` says where to run; without, it is a GPU if there is one",
+    "predict": "`mfc predict SPEC TRAIN FILE...` predicts with what a train trained",
+    "show_batch": "`mfc show SPEC DATA` shows the items and batches of a data block",
+    "load_learner": "`mfc.load_bundle(...)` opens what an `export` with `format = bundle()` wrote",
+}
+"""What those look for in the reference who know fastai. In a spec, these may be names that a user has yet to declare."""
 
 STEPS = {
     "freeze": "a phase trains its last group alone with `freeze_to = -1`",
@@ -160,8 +196,10 @@ def _by_other_name(names: dict[str, str]) -> dict[str, str]:
 _OTHERS = {kind: _by_other_name(names) for kind, names in OTHERS.items()}
 _ARGUMENTS = _by_other_name(ARGUMENTS)
 _FIELDS = _by_other_name(FIELDS)
-_STEPS = {plain(other): said for others, said in STEPS.items() for other in others.split()}
-_NEEDLESS = {plain(other): why for others, why in NEEDLESS.items() for other in others.split()}
+_THINGS, _ASKED, _STEPS, _NEEDLESS = (
+    {plain(other): said for others, said in names.items() for other in others.split()}
+    for names in (THINGS, ASKED, STEPS, NEEDLESS)
+)
 
 
 def component(word: str, kinds: Collection[str]) -> str:
@@ -170,7 +208,14 @@ def component(word: str, kinds: Collection[str]) -> str:
     for kind in kinds:
         if found := _OTHERS.get(kind, {}).get(plain(word)):
             return _here_it_is(word, found)
-    return f"leave it out: {why}" if (why := _NEEDLESS.get(plain(word))) and kinds else ""
+    if not kinds:
+        return ""
+    return f"leave it out: {why}" if (why := _NEEDLESS.get(plain(word))) else _THINGS.get(plain(word), "")
+
+
+def asked(word: str) -> str:
+    """A hint for one who looks a name of fastai's or PyTorch's up; empty where nothing is known of it."""
+    return _ASKED.get(plain(word), "")
 
 
 def step(word: str) -> str:

@@ -88,6 +88,29 @@ def test_what_is_near_or_has_another_name_elsewhere_is_hinted_at() -> None:
     assert hint("epoch", ALL) == "did you mean `epochs`?"
     assert hint("E9204", ALL) == "did you mean `E0204`?"
     assert hint("zzzzzzzz", ALL) == ""
+    assert hint("pretrained", ALL) == "it is an argument of `timm_body`, `torchvision_body`"
+    assert hint("ks", ALL).startswith("it is an argument of `") and hint("ks", ALL).endswith(" more")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vision_learner", "torchvision_body("),
+        ("ImageDataLoaders", "data NAME: image -> category"),
+        ("DataBlock", "data NAME: image -> category"),
+        ("ImageBlock", "data NAME: image -> category"),
+        ("CategoryBlock", "data NAME: image -> category"),
+        ("MaskBlock", "image -> mask"),
+        ("nn.Sequential", "model NAME { ... }"),
+        ("SentencePieceTokenizer", "here it is `sentencepiece`"),
+        ("wandb", "`tensorboard`"),
+        ("fit", "`train NAME { ... }`"),
+        ("lr", "see `adam` and `one_cycle`"),
+        ("device", "--device cuda"),
+    ],
+)
+def test_what_fastai_and_pytorch_have_is_told(name: str, said: str) -> None:
+    assert found(name) == [] and said in hint(name, ALL)
 
 
 def test_words_are_searched_for_in_names_then_in_texts() -> None:

@@ -9,6 +9,7 @@ import pytest
 import mfc
 from mfc.dsl import other_names
 from mfc.dsl.catalog import builtin_catalog
+from mfc.dsl.entries import entries, look_up
 from mfc.dsl.fields import BY_KIND
 from mfc.dsl.suggest import plain
 
@@ -26,6 +27,13 @@ def test_a_name_that_is_there_is_not_explained_away() -> None:
     for kind, names in other_names.OTHERS.items():
         for others in names.values():
             assert not {plain(n) for n in catalog.names(kind)} & {plain(other) for other in others.split()}
+
+
+def test_things_of_others_are_not_in_the_reference() -> None:
+    every = entries(builtin_catalog())
+    for names in (other_names.THINGS, other_names.ASKED):
+        for others in names:
+            assert [other for other in others.split() if look_up(other, every)] == []
 
 
 def test_fields_are_those_of_declarations() -> None:
@@ -135,6 +143,8 @@ RIGHT = {
             "cross_entropy()\n    fit_one_cycle(3)",
             "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
         ),
+        ("layer", "nn.Sequential()", other_names.THINGS["sequential"]),
+        ("callback", "WandbCallback()", other_names.THINGS["wandb wandb_callback"]),
         ("callback", "gradiant_clip(1)", "did you mean `gradient_clip`?"),
     ],
 )
