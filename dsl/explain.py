@@ -11,6 +11,11 @@ def codes() -> list[str]:
     return sorted(name.removesuffix(".md") for name in pages if name.endswith(".md"))
 
 
+def titles() -> dict[str, str]:
+    """What each code means, in a few words."""
+    return {code: (explain(code) or "").partition("\n")[0].partition(": ")[2] for code in codes()}
+
+
 def explain(code: str) -> str | None:
     """The page of a code in Markdown, or None where there is none. `code` may be in lower case."""
     code = code.upper()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments read; `command` is the name of one. Exits with 2 where they are none of the command's."""
+    """The arguments read; `command` is the name of one. Exits with 2 where they are none of the command's, and where no
+    command is named: then it tells of all."""
     parser = _parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     given, left = parser.parse_known_args(arguments)
     options = [text for text in left[: (*left, "--").index("--")] if text.startswith("-") and text != "-"]
     if options or (left and given.command != "predict"):
@@ -21,9 +26,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mfc", description="Checks specs of training jobs, and runs what is not up to date."
+        prog="mfc",
+        description="Checks specs of training jobs, and runs what is not up to date.",
+        epilog="`mfc COMMAND --help` tells of one.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
     debug = argparse.ArgumentParser(add_help=False)
@@ -118,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print one JSON object a line")
     form.add_argument("--csv", action="store_true", help="print a table of comma-separated values")
 
-    one = add("docs", "tell of a component, a word of the language, a spec or an error code", debug)
+    one = add("docs", "tell of a component, a word of the language, a spec or a code", debug)
     one.add_argument(
         "names",
         nargs="*",
@@ -128,10 +136,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--search", action="store_true", help="find what has all of some words in its text")
     one.add_argument("--json", action="store_true", help="print JSON")
 
-    one = add("explain", "explain an error code", debug)
-    one.add_argument("code", metavar="CODE", help="such as E0204")
+    one = add("explain", "explain an error code, or list all", debug)
+    one.add_argument("code", nargs="?", metavar="CODE", help="such as E0204; all without")
 
-    one = add("lsp", "serve an editor: the language server protocol on standard input and output", debug)
+    one = add("lsp", "serve an editor, as its language server", debug)
     way = one.add_mutually_exclusive_group()
     way.add_argument("--stdio", action="store_true", help="what is done anyway; some editors say it")
     way.add_argument(

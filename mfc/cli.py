@@ -275,14 +275,18 @@ def _documented(name: str, every: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def explain(given: argparse.Namespace) -> int:
-    from mfc.dsl.explain import codes
+    from mfc.dsl.explain import codes, titles
     from mfc.dsl.explain import explain as page
     from mfc.dsl.suggest import did_you_mean
 
+    if given.code is None:
+        page_by_page("".join(f"{code}  {title}\n" for code, title in titles().items()), sys.stdout)
+        return DONE
     if text := page(given.code):
         show_markdown(text, sys.stdout)
         return DONE
-    raise UsageError(f"there is no code `{given.code}`", did_you_mean(given.code.upper(), codes()))
+    meant = did_you_mean(given.code.upper(), codes()) or "`mfc explain` lists all codes"
+    raise UsageError(f"there is no code `{given.code}`", meant)
 
 
 def lsp(given: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ import pytest
 
 import mfc.job
 from mfc.arguments import parse
-from mfc.cli import main
+from mfc.cli import COMMANDS, main
+from mfc.dsl.explain import codes
 from mfc.runtime.errors import RunInterrupted
 
 SPEC = """
@@ -206,7 +207,27 @@ def test_explain_prints_the_page_of_a_code(capsys: pytest.CaptureFixture[str]) -
     assert main(["explain", "e0204"]) == 0
     assert capsys.readouterr().out.startswith("# E0204: ")
     assert main(["explain", "E9204"]) == 2
-    assert "there is no code `E9204`" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: there is no code `E9204`\n  = help: did you mean `E0204`?\n"
+    assert main(["explain", "E9999"]) == 2
+    assert capsys.readouterr().err.endswith("= help: `mfc explain` lists all codes\n")
+
+
+def test_explain_lists_all_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "E0101  something else was expected here" and len(lines) == len(codes())
+
+
+def test_commands_are_told_of_where_none_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    said = capsys.readouterr()
+    assert stopped.value.code == 2 and said.out == "" and "error:" not in said.err
+    told = [line.split() for line in said.err.splitlines() if line.startswith("    ")]
+    assert {words[0] for words in told} == COMMANDS.keys() and len(told) == len(COMMANDS), "one line each"
 
 
 # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────
