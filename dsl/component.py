@@ -25,7 +25,8 @@ REQUIRED = _Required()
 
 class Parameter(NamedTuple):
     """One parameter. `is_in`: it is filled from the incoming shape, and users do not write it. `as_many_as` and
-    `without` are names of other parameters: of a list that has as many items, and of one that is given instead."""
+    `without` are names of other parameters: of a list that has as many items, and of one that is given instead.
+    `line` and `column` are where its name stands in the component's file, from 1 and from 0."""
 
     name: str
     type: Type
@@ -34,6 +35,8 @@ class Parameter(NamedTuple):
     keyword_only: bool = False
     as_many_as: str = ""
     without: str = ""
+    line: int = 0
+    column: int = 0
 
     @property
     def required(self) -> bool:

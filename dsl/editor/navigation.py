@@ -63,7 +63,7 @@ def definition(document: Document, offset: int) -> list[Place]:
     if symbol is None:
         return []
     if symbol.kind == "argument":
-        return [_of_component(c) for c in _called_at(document, offset)]
+        return [_of_argument(called, symbol.name) for called in _called_at(document, offset)]
     return list(_place_of(document, symbol))
 
 
@@ -110,6 +110,14 @@ def _of_symbol(symbol: Symbol) -> Location:
 
 def _of_component(component: Component) -> PythonLocation:
     return PythonLocation(component.file, component.line, component.column, len(component.name))
+
+
+def _of_argument(component: Component, name: str) -> PythonLocation:
+    """The parameter, or the component where it takes arguments of any name."""
+    parameter = component.parameter(name)
+    if parameter is None:
+        return _of_component(component)
+    return PythonLocation(component.file, parameter.line, parameter.column, len(name))
 
 
 def _called_at(document: Document, offset: int) -> Iterator[Component]:
