@@ -115,7 +115,7 @@ TRAIN = {
         Kind("model"),
         "what to train",
         required=True,
-        more="A model of the spec, or an architecture.",
+        more="A model of the spec, an architecture, or a train: the layers that it trains, with new weights.",
         example="net",
     ),
     "loss": Field(

@@ -17,7 +17,7 @@ from mfc.dsl.ranges import ANYWHERE, Range, in_words
 from mfc.dsl.wording import either, kind_name, number, quoted, text, with_article
 
 STANDS_FOR = {
-    "model": ("architecture", "train"),  # the name of a train means the model that it trained
+    "model": ("architecture", "train"),  # the name of a train means the layers that it trains
     "layer": ("block", "model", "architecture"),
 }
 """Kinds that are accepted where another is expected."""
