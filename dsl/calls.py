@@ -162,9 +162,11 @@ def _unknown(evaluator: Names, signature: Signature, name: Name) -> None:
         name.span,
         f"`{signature.name}` has no argument `{name.text}`",
         "unknown argument",
-        help=other_names.argument(name.text, names)
-        or did_you_mean(name.text, names)
-        or (f"its arguments are {', '.join(names)}" if names else "it takes none"),
+        help=lambda: (
+            other_names.argument(name.text, names)
+            or did_you_mean(name.text, names)
+            or (f"its arguments are {', '.join(names)}" if names else "it takes none")
+        ),
     )
 
 

@@ -71,15 +71,19 @@ class CallbackChecker:
         patterns = callback.args.get("layers")
         for pattern in patterns if isinstance(patterns, list) else [patterns]:
             if isinstance(pattern, str) and not any(ir.matches(path, pattern) for path in paths):
-                names = {_kind(path.rpartition(".")[2]): None for path in paths}
-                near = did_you_mean(pattern, paths if "." in pattern else names)
                 self.add(
                     "E0529",
                     span,
                     f"no layer of the model matches `{pattern}`",
                     "nothing to look into",
-                    help=near or f"there are {', '.join(names)}",
+                    help=lambda pattern=pattern: _matching(pattern, paths),
                 )
+
+
+def _matching(pattern: str, paths: Sequence[str]) -> str:
+    """A hint to layers for a pattern that matches none."""
+    names = {_kind(path.rpartition(".")[2]): None for path in paths}
+    return did_you_mean(pattern, paths if "." in pattern else names) or f"there are {', '.join(names)}"
 
 
 def columns(metrics: Any) -> dict[str, ComponentValue]:

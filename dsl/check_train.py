@@ -305,8 +305,10 @@ class TrainChecker:
                         span,
                         f"{whose} has no group `{value.group}`",
                         "unknown group",
-                        help=did_you_mean(value.group, groups)
-                        or (f"its groups are {', '.join(groups)}" if groups else "it has no groups"),
+                        help=lambda group=value.group, groups=groups: (
+                            did_you_mean(group, groups)
+                            or (f"its groups are {', '.join(groups)}" if groups else "it has no groups")
+                        ),
                     )
                     break
             else:

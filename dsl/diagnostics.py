@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,6 +12,9 @@ from mfc.dsl.source import Span
 from mfc.dsl.suggest import Hint
 
 Severity = Literal["error", "warning"]
+
+MAX_SOUGHT = 50
+"""Findings of a spec whose help is looked for among names: that takes as long as there are names."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Diagnostics:
     found: list[Diagnostic] = field(default_factory=list)
     _seen: dict[tuple, Diagnostic] = field(default_factory=dict)
     _checking: Any = None
+    _sought: int = 0
 
     def add(
         self,
@@ -67,15 +71,19 @@ class Diagnostics:
         label: str = "",
         *,
         labels: tuple[tuple[Span, str], ...] = (),
-        help: str = "",
+        help: str | Callable[[], str] = "",
         notes: tuple[str, ...] = (),
         fix: Fix | None = None,
         unnecessary: bool = False,
     ) -> None:
         """Notes a finding. The same code and message at the same place is noted once, however often a body is checked. A
-        hint that says what to write for a word at the span is its fix."""
+        hint that says what to write for a word at the span is its fix. A help that has to be looked for is given as a
+        function, which only the first `MAX_SOUGHT` findings ask."""
         key = (code, span.source.name, span.start, span.end, message)
         if key not in self._seen:
+            if not isinstance(help, str):
+                self._sought += 1
+                help = help() if self._sought <= MAX_SOUGHT else ""
             if fix is None and isinstance(help, Hint):
                 fix = _written(span, help)
             self._seen[key] = Diagnostic(code, message, span, label, labels, help, notes, fix, unnecessary)

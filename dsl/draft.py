@@ -27,10 +27,12 @@ class DraftLayer:
 
 @dataclass(eq=False)
 class Draft:
-    """A stack of steps. `fixed` says that `base` was written by the user (a group or a `let`) and stands as it is."""
+    """A stack of steps. `fixed` says that `base` was written by the user (a group or a `let`) and stands as it is; `given` are
+    the names that the user gave to its parts."""
 
     base: str
     steps: list[DraftStep] = field(default_factory=list)
+    given: set[str] = field(default_factory=set)
     fixed: bool = False
     group: bool = False
     shares_slots: bool = False

@@ -240,6 +240,7 @@ class Elaborator:
             self.define(statement.name, SharedModule(stack), scope)
             self._bodies[id(stack)] = (statement.body, scope)
             here.stack.steps.append(Place("define", stack))
+            here.stack.given.add(name)
             return
         inner, learned = _Here(stack, here.shape, here.abstract), self.learned
         self.body(statement.body, scope.inner(), inner)
@@ -281,15 +282,7 @@ class Elaborator:
 
     def unique(self, name: Name, stack: Draft) -> None:
         """A name that users gave to a part of a model is given once: it is the part's name in the state dict."""
-        same = [
-            s
-            for s in stack.steps
-            if isinstance(s, Place)
-            and isinstance(s.child, Draft)
-            and s.child.fixed
-            and s.child.base == name.text
-        ]
-        if len(same) > 1:
+        if name.text in stack.given:
             self.evaluator.diagnostics.add(
                 "E0406",
                 name.span,
@@ -297,6 +290,7 @@ class Elaborator:
                 "named again here",
                 help="their weights would get the same names: call one of them otherwise",
             )
+        stack.given.add(name.text)
 
     # ── statements ──────────────────────────────────────────────────────────────────────────────────────
 

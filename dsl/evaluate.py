@@ -7,7 +7,7 @@ it chooses between components of one name (the `flip` of items and the `flip` of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mfc.dsl import want as wanted
@@ -75,12 +75,12 @@ class Evaluator(Calls):
             return [self.expect(v, inner, e, f"an item of {what}") for v, e in zip(value, expr.items)]
         what = "an item of " * len(problem.at) + what
         if want == Kind("part") and kind_of(value) == "data":
-            help: str | None = f"name a part of it: `{expr.span.text}.valid`"
+            help: str | Callable[[], str] = f"name a part of it: `{expr.span.text}.valid`"
         elif "initializer" in wanted.kinds(want) and isinstance(value, Instance) and value.kind == "train":
             groups = [f"`{expr.span.text}.{group}`" for group in groups_written(value)]
             help = f"weights are those of a group of its model: {' or '.join(groups) or f'`{expr.span.text}.GROUP`'}"
         else:
-            help = did_you_mean(str(value), problem.choices)
+            help = lambda: did_you_mean(str(value), problem.choices)
         self.diagnostics.add(
             "E0301" if problem.reason == "type" else "E0302",
             expr.span,

@@ -137,32 +137,41 @@ class Names(ABC):
     def unknown(self, name: Name, scope: Scope, want: Type, called: bool = False) -> None:
         kinds = [k for k in wanted.kinds(want) if self.catalog.names(k)]
         if called and kinds:
-            mine = [n for n, b in scope.module.names.items() if isinstance(b, Used)]
-            if kinds[0] == "layer":
-                mine += [n for n, b in scope.module.names.items() if _is_stack(b)]
-            here = [*mine, *(n for kind in kinds for n in self.catalog.names(kind))]
             self.diagnostics.add(
                 "E0204",
                 name.span,
                 f"`{name.text}` is not {with_article(kind_name(kinds[0]))}",
                 f"unknown {kind_name(kinds[0])}",
-                help=_meant(name.text, kinds, here),
+                help=lambda: _meant(name.text, kinds, [*self.callable_names(scope, kinds)]),
             )
             return
-        known = [
-            *scope.local_names(),
-            *scope.module.names,
-            *FUNCTIONS,
-            *self.catalog.constants,
-            *self.catalog.all_names(),
-        ]
         self.diagnostics.add(
             "E0201",
             name.span,
             f"nothing is called `{name.text}`",
             "unknown name",
-            help=_meant(name.text, kinds, known) or other_names.component(name.text, KINDS),
+            help=lambda: (
+                _meant(name.text, kinds, [*self.known_names(scope)])
+                or other_names.component(name.text, KINDS)
+            ),
         )
+
+    def callable_names(self, scope: Scope, kinds: Sequence[str]) -> Iterator[str]:
+        """The names of what may be called where a component of some kinds is wanted."""
+        bound = scope.module.names.items()
+        yield from (name for name, binding in bound if isinstance(binding, Used))
+        if kinds[0] == "layer":
+            yield from (name for name, binding in bound if _is_stack(binding))
+        for kind in kinds:
+            yield from self.catalog.names(kind)
+
+    def known_names(self, scope: Scope) -> Iterator[str]:
+        """All names that stand for something at a place, those that are nearest first."""
+        yield from scope.local_names()
+        yield from scope.module.names
+        yield from FUNCTIONS
+        yield from self.catalog.constants
+        yield from self.catalog.all_names()
 
     def declared(self, declared: Declared, span: Span, want: Type = ANY) -> Any:
         """The value of a declaration that is named without arguments."""
@@ -246,7 +255,9 @@ class Names(ABC):
             expr.name.span,
             f"{describe(value)} has no attribute `{expr.name.text}`",
             "unknown attribute",
-            help=did_you_mean(expr.name.text, known) or (f"there are: {', '.join(known)}" if known else ""),
+            help=lambda: (
+                did_you_mean(expr.name.text, known) or (f"there are: {', '.join(known)}" if known else "")
+            ),
         )
         return Unknown(ANY)
 

@@ -258,7 +258,7 @@ class _Resolver:
                     name.span,
                     f'"{decl.path.value}" declares no `{name.text}`',
                     "not declared there",
-                    help=did_you_mean(name.text, other.names),
+                    help=lambda name=name: did_you_mean(name.text, other.names),
                 )
                 yield name, Unavailable()
 
@@ -298,8 +298,10 @@ class _Resolver:
                     name.span,
                     f'"{decl.path.value}" has no component `{name.text}`',
                     "not found there",
-                    help=did_you_mean(name.text, [c.name for c in components])
-                    or "a component is a top-level function or class with a decorator such as `@mfc.layer(...)`",
+                    help=lambda name=name: (
+                        did_you_mean(name.text, [c.name for c in components])
+                        or "a component is a top-level function or class with a decorator such as `@mfc.layer(...)`"
+                    ),
                 )
             yield name, Used(named) if named else Unavailable()
 

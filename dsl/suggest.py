@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+
+LONGEST = 50
+"""Letters of the longest word that is looked for."""
+
+MOST = 300
+"""Names of about the same length and letters that a word is compared with."""
 
 
 def distance(a: str, b: str, limit: int) -> int:
@@ -29,16 +36,28 @@ def distance(a: str, b: str, limit: int) -> int:
 def near(word: str, names: Iterable[str]) -> list[str]:
     """The names that `word` may be a slip of, the nearest first: at most one edit in three letters.
 
-    Case and underscores count for nothing, so that `RandomCrop` finds `random_crop`.
+    Case and underscores count for nothing, so that `RandomCrop` finds `random_crop`. No more than `MOST` names are
+    compared, the first of them: the text may be anyone's.
     """
     letters = plain(word)
+    if len(letters) > LONGEST:
+        return []
     limit = max(1, len(letters) // 3) if len(letters) > 1 else 0
+    likely = (name for name in dict.fromkeys(names) if _may_be(letters, plain(name), limit))
     found = []
-    for name in set(names):
+    for name in islice(likely, MOST):
         edits = distance(letters, plain(name), limit)
         if edits <= limit and name != word:
             found.append((edits, name[:1] != word[:1], name))
     return [name for _, _, name in sorted(found)]
+
+
+def _may_be(a: str, b: str, limit: int) -> bool:
+    """Whether two words may be as near, by their lengths and letters: each edit brings in one letter, or takes one out."""
+    if abs(len(a) - len(b)) > limit:
+        return False
+    mine, others = set(a), set(b)
+    return len(mine - others) <= limit and len(others - mine) <= limit
 
 
 def plain(word: str) -> str:

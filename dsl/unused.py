@@ -9,6 +9,7 @@ layers. Where there are errors nothing is said: a name may be meant by what is w
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
@@ -43,11 +44,11 @@ def lint_unused(program: Program, diagnostics: Diagnostics) -> None:
     in_strings = _in_strings(program)
     for module in program.modules.values():
         declarations = module.file.declarations
-        wrong = [span.start for span in errors if span.source is module.file.source]
+        wrong = sorted(span.start for span in errors if span.source is module.file.source)
         if not wrong and not all(isinstance(decl, Import | Language) for decl in declarations):
             _imports(program, module, diagnostics)
         for decl in declarations:
-            right = not any(decl.span.start <= at <= decl.span.end for at in wrong)
+            right = bisect_left(wrong, decl.span.start) == bisect_right(wrong, decl.span.end)
             if right and isinstance(decl, BodyDecl | DataDecl) and _LET.search(decl.span.text):
                 _lets(decl, in_strings, diagnostics)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from mfc.dsl import want as wanted
 from mfc.dsl.diagnostics import Diagnostic
@@ -39,8 +40,9 @@ def code_actions(document: Document, start: int, end: int, nearby: Nearby | None
     """What mends the mistakes of a piece of a document. `nearby` are the files that it may import; without, no imports
     are offered."""
     found: list[Action] = []
+    missing = _Missing(document, nearby or NoFiles())
     for diagnostic in mistakes(document, start, end):
-        found += _mending(document, diagnostic, nearby or NoFiles())
+        found += _mending(document, diagnostic, missing)
     return found
 
 
@@ -64,11 +66,11 @@ def _of(document: Document) -> Iterable[Diagnostic]:
     return (d for d in document.compiled.diagnostics if d.span.source is document.source)
 
 
-def _mending(document: Document, diagnostic: Diagnostic, nearby: Nearby) -> list[Action]:
+def _mending(document: Document, diagnostic: Diagnostic, missing: _Missing) -> list[Action]:
     """What mends a mistake; where there is but one thing, that is preferred."""
     found: list[tuple[str, Edit]] = []
     if diagnostic.code in UNKNOWN:
-        found += _imports(document, diagnostic, nearby)
+        found += missing.imports(diagnostic.span.text)
     if (fix := diagnostic.fix) is not None and fix.span.source is document.source:
         found.append((fix.title, Edit(fix.span, fix.text)))
     if diagnostic.code == MISSING_FIELD:
@@ -76,16 +78,32 @@ def _mending(document: Document, diagnostic: Diagnostic, nearby: Nearby) -> list
     return [Action(title, (edit,), diagnostic, len(found) == 1) for title, edit in found]
 
 
-def _imports(document: Document, diagnostic: Diagnostic, nearby: Nearby) -> Iterator[tuple[str, Edit]]:
-    """Imports of an unknown name, from the files that have it."""
-    name, imports = diagnostic.span.text, Imports(document.source)
-    for declared, path in importable(document, nearby):
-        if declared.name == name:
-            edit = imports.bringing("import", path, name)
-            yield f'Import `{name}` from "{path}"', edit
-    for component, path in importable_components(document, nearby):
-        if component.name == name:
-            yield f'Use `{name}` of "{path}"', imports.bringing("use", path, name)
+class _Missing:
+    """The names that a document may import, looked for once however many are missing."""
+
+    def __init__(self, document: Document, nearby: Nearby) -> None:
+        self.document = document
+        self.nearby = nearby
+
+    def imports(self, name: str) -> Iterator[tuple[str, Edit]]:
+        """Imports of an unknown name, from the files that have it."""
+        for word, path in self._paths.get(name, ()):
+            title = f'Import `{name}` from "{path}"' if word == "import" else f'Use `{name}` of "{path}"'
+            yield title, self._imports.bringing(word, path, name)
+
+    @cached_property
+    def _imports(self) -> Imports:
+        return Imports(self.document.source)
+
+    @cached_property
+    def _paths(self) -> dict[str, list[tuple[str, str]]]:
+        """What brings in each name: `import` or `use`, and the path of the file."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for declared, path in importable(self.document, self.nearby):
+            found.setdefault(declared.name, []).append(("import", path))
+        for component, path in importable_components(self.document, self.nearby):
+            found.setdefault(component.name, []).append(("use", path))
+        return found
 
 
 # ── fields ──────────────────────────────────────────────────────────────────────────────────────────────

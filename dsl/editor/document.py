@@ -16,7 +16,7 @@ from mfc.dsl.recording import Passed, Recording
 from mfc.dsl.resolve import Module
 from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
-from mfc.dsl.syntax import Comment, Expr, File, Name, Stmt
+from mfc.dsl.syntax import Comment, Decl, Expr, File, Name, Stmt
 from mfc.dsl.types import ANY, Type
 from mfc.dsl.values import Shape
 
@@ -60,7 +60,12 @@ class Document:
         """The names of the declaration at an offset alone, which are told sooner than those of the whole file."""
         if "bindings" in self.__dict__:
             return self.bindings
-        decl = next(iter(self.nodes_at(offset)), None)
+        return self.bindings_of(next(iter(self.nodes_at(offset)), None))
+
+    def bindings_of(self, decl: Decl | None) -> Bindings:
+        """The names of a declaration alone; none of what is in no declaration."""
+        if "bindings" in self.__dict__:
+            return self.bindings
         if id(decl) not in self._bindings:
             of = () if decl is None else (decl,)
             self._bindings[id(decl)] = Bindings(self.compiled, self.module, self.recording, of)

@@ -67,8 +67,9 @@ def inlay_hints(document: Document, start: int, end: int, options: HintOptions =
     found: list[Hint] = []
     for decl in document.file.declarations:
         if decl.span.start <= end and start <= decl.span.end:
+            bindings = document.bindings_of(decl)
             for node in _nodes(decl):
-                found += _hints(document, node, options)
+                found += _hints(document, bindings, node, options)
     return sorted((hint for hint in found if start <= hint.offset <= end), key=lambda hint: hint.offset)
 
 
@@ -78,7 +79,7 @@ def _nodes(node: Any) -> Iterator[Any]:
         yield from _nodes(child)
 
 
-def _hints(document: Document, node: Any, options: HintOptions) -> Iterator[Hint]:
+def _hints(document: Document, bindings: Bindings, node: Any, options: HintOptions) -> Iterator[Hint]:
     """The hints that a node has by itself."""
     if options.layers:
         for statements in _bodies(node):
@@ -86,7 +87,7 @@ def _hints(document: Document, node: Any, options: HintOptions) -> Iterator[Hint
     if options.items and isinstance(node, DataDecl):
         yield from _of_items(document, node)
     if options.arguments and isinstance(node, CallExpr):
-        yield from _of_arguments(document.bindings_at(node.span.start), node)
+        yield from _of_arguments(bindings, node)
     if options.values and isinstance(node, LetStmt | Param):
         yield from _of_value(document, node)
 

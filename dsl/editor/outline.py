@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from mfc.dsl.syntax import (
     BodyDecl,
     BranchStmt,
     BrokenDecl,
+    Comment,
     DataDecl,
     ForStmt,
     GroupStmt,
@@ -129,11 +131,16 @@ def _detail(
 def _line(document: Document, start: int, end: int) -> str:
     """What stands in a part of the text, on one line, without comments."""
     pieces, at = [], start
-    for comment in document.file.comments:
-        if start <= comment.span.start < end:
-            pieces.append(document.text[at : comment.span.start])
-            at = comment.span.end
+    comments = document.file.comments
+    first, last = (bisect_left(comments, place, key=_start) for place in (start, end))
+    for comment in comments[first:last]:
+        pieces.append(document.text[at : comment.span.start])
+        at = comment.span.end
     return " ".join("".join([*pieces, document.text[at:end]]).split())
+
+
+def _start(comment: Comment) -> int:
+    return comment.span.start
 
 
 def _short(text: str) -> str:
