@@ -33,6 +33,7 @@ from mfc.dsl.syntax import (
 )
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_BEHIND = re.compile(r"[ \t]*,?[ \t]*(?:#[^\r\n]*)?")
 _LET = re.compile(r"\blet\b")
 _STRING = re.compile(r'"[^"\n]*"')
 _COUNT = re.compile(r"_\d*\Z")
@@ -103,13 +104,20 @@ def _passed_on(program: Program, module: Module, name: str) -> bool:
 
 
 def _of_import(decl: Import, place: int) -> Span:
-    """The piece of an import that brings in one of its names: with the comma beside it, or all of it."""
-    names = decl.names
+    """The piece of an import that brings in one of its names: with the comma and the comment behind it, or all of it.
+    Comments of other names stay."""
+    names = [name.span for name in decl.names]
+    name, text = names[place], decl.span.source.text
     if len(names) == 1:
         return _with_line(decl.span)
-    if place + 1 < len(names):
-        return Span(decl.span.source, names[place].span.start, names[place + 1].span.start)
-    return Span(decl.span.source, names[place - 1].span.end, names[place].span.end)
+    behind = _BEHIND.match(text, name.end)
+    end = behind.end() if behind is not None else name.end
+    whole = _with_line(Span(name.source, name.start, end))
+    if text[whole.start : whole.end].endswith("\n"):
+        return whole
+    if place > 0 and "#" not in text[names[place - 1].end : name.start]:
+        return Span(name.source, names[place - 1].end, name.end)
+    return Span(name.source, name.start, end)
 
 
 def _with_line(span: Span) -> Span:

@@ -65,3 +65,26 @@ def test_each_place_of_a_word_has_its_own() -> None:
     first, second = of_text("let a = min(wdth, 3) + wdth\nlet width = 3\n").compiled.diagnostics
     assert fixed(first).startswith("let a = min(width, 3) + wdth")
     assert fixed(second).startswith("let a = min(wdth, 3) + width")
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        ("(cnn, xs)", "(cnn)"),
+        ("(xs, cnn)", "(cnn)"),
+        ("(cnn, xs, mlp)", "(cnn, mlp)"),
+        ("(\n    cnn,  # first\n    xs,  # second\n)", "(\n    cnn,  # first\n)"),
+        ("(\r\n    cnn,  # first\r\n    xs\r\n)", "(\r\n    cnn,  # first\r\n)"),
+        ("(\n    xs,  # first\n    cnn,  # second\n)", "(\n    cnn,  # second\n)"),
+        ("(\n    xs,\n    # second\n    cnn)", "(\n    # second\n    cnn)"),
+        ("(cnn,  # first\n    xs)", "(cnn,  # first\n    )"),
+        ("(cnn,  # first\n    xs, mlp)", "(cnn,  # first\n    mlp)"),
+        ("(xs,  # first\n    cnn)", "(\n    cnn)"),
+    ],
+)
+def test_an_import_is_left_out_with_its_comment_and_no_other(names: str, left: str) -> None:
+    parts = "".join(f"block {name}() {{ relu() }}\n" for name in ("cnn", "mlp", "xs"))
+    layers = " ".join(f"{name}()" for name in ("cnn", "mlp") if name in names)
+    body = f"\nmodel a {{ input = image(3, 8, 8)  {layers} }}\n"
+    [unused] = of_text(f'import "parts.mfs" {names}{body}', parts=parts).compiled.diagnostics
+    assert fixed(unused) == f'import "parts.mfs" {left}{body}'
