@@ -13,8 +13,8 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.optim.buckets import Bucket, is_dense, is_matrix
 from mfc.runtime.optim.lowering import has_kernel
 from mfc.runtime.optim.parts import Part, Scratch
+from mfc.runtime.optim.rates import Spread, rate_for
 from mfc.runtime.optim.rules import Rule
-from mfc.runtime.optim.schedules import Spread, rate_for
 from mfc.runtime.optim.units import Task, plan, run
 
 

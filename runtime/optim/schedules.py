@@ -1,4 +1,4 @@
-"""Curves, schedules of hyperparameters over a run, and learning rates that differ from group to group.
+"""Schedules of hyperparameters over a run.
 
 After fastai's `callback.schedule`. A schedule has `values(position, group, groups)`: the hyperparameters at a
 position in a run (0 at the first batch, 1 after the last) of one of its parameter groups, by name.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Annotated, Any, Protocol
 
-from mfc.runtime.component import AsManyAs, Curve, Length, Range, Rate, Sum, Without, curve, rate, schedule
+from mfc.runtime.component import Curve, Length, Range, Rate, schedule
 from mfc.runtime.errors import RunError
+from mfc.runtime.optim.curves import Course, combine, const, cos, course_at, lin
+from mfc.runtime.optim.rates import rate_for
 
 
 class Schedule(Protocol):
@@ -23,184 +24,6 @@ class Schedule(Protocol):
     def values(self, position: float, group: int, groups: int) -> Mapping[str, float]:
         """Hyperparameters of one of `groups` groups (0: the model's first layers) at a position in 0..1."""
         ...
-
-
-# ── learning rates of several groups ────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A learning rate for each parameter group: `last` for the last, less for those before it.
-
-    `first` is the rate of the first group, and `factor` the one from a group's rate to the next group's; one
-    of them is None.
-    """
-
-    last: float
-    first: float | None
-    factor: float | None
-
-    def at(self, group: int, groups: int) -> float:
-        """The rate of group `group` of `groups`; of a single group `last`."""
-        if group == groups - 1:
-            return self.last
-        if self.first is not None:
-            return self.first * (self.last / self.first) ** (group / (groups - 1))
-        assert self.factor is not None
-        return self.last / self.factor ** (groups - 1 - group)
-
-
-@rate
-def spread(
-    lr: Annotated[float, Range(above=0)],
-    hi: Annotated[float, Range(above=0)] | None = None,
-    factor: Annotated[float | None, Range(above=0), Without("hi")] = None,
-) -> Spread:
-    """Discriminative learning rates: lower for the first groups, whose layers need to change least.
-
-    `spread(lr)` gives the last group `lr` and each group before it the next one's rate divided by `factor`,
-    2.6 if none is given; `spread(lo, hi)` goes from `lo` for the first group to `hi` for the last, with equal
-    factors between. J. Howard and S. Ruder, "Universal Language Model Fine-tuning" (2018).
-
-    Args:
-        lr: the rate of the last group; with `hi`, that of the first.
-        hi: the rate of the last group.
-        factor: from a group's rate to the next one's.
-
-    Raises:
-        RunError: R0224 where both `hi` and `factor` are given.
-    """
-    if hi is None:
-        return Spread(lr, None, 2.6 if factor is None else factor)
-    if factor is not None:
-        raise RunError("R0224", "spread has both `hi` and `factor`", help="leave one of them out")
-    return Spread(hi, lr, None)
-
-
-def rate_for(lr: float | Spread, group: int, groups: int) -> float:
-    """The learning rate of one of `groups` groups."""
-    return lr.at(group, groups) if isinstance(lr, Spread) else lr
-
-
-# ── curves ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a curve builds: a course of values over positions in 0..1, for each group of parameters.
-
-    Attributes:
-        at: the value at a position, for one of several groups: `at(position, group, groups)`.
-        breaks: the positions between 0 and 1 at which it may jump or turn; between them it only rises or falls.
-
-    Called with a position alone, it gives the value of a single group. A curve of one's own may build any function
-    of the position, which then holds for all groups.
-    """
-
-    at: Callable[[float, int, int], float]
-    breaks: tuple[float, ...] = ()
-
-    def __call__(self, position: float) -> float:
-        return self.at(position, 0, 1)
-
-
-def course_at(course: Callable[[float], float], position: float, group: int, groups: int) -> float:
-    """The value of what a curve built, the user's own curve or one of these, for one of `groups` groups."""
-    return course.at(position, group, groups) if isinstance(course, Course) else course(position)
-
-
-def _between(
-    start: float | Spread, end: float | Spread, value: Callable[[float, float, float], float]
-) -> Course:
-    """A course whose ends may differ from group to group: `value(start, end, position)`."""
-    return Course(
-        lambda position, group, groups: value(
-            rate_for(start, group, groups), rate_for(end, group, groups), position
-        )
-    )
-
-
-@curve
-def lin(start: float | Rate, end: float | Rate) -> Course:
-    """A straight line from `start` to `end`."""
-    return _between(start, end, lambda start, end, position: start + position * (end - start))
-
-
-@curve
-def cos(start: float | Rate, end: float | Rate) -> Course:
-    """Half a wave of the cosine from `start` to `end`: flat at both, steepest in the middle."""
-    return _between(
-        start,
-        end,
-        lambda start, end, position: start + (1 + math.cos(math.pi * (1 - position))) * (end - start) / 2,
-    )
-
-
-@curve
-def exp(
-    start: Annotated[float, Range(above=0)] | Rate, end: Annotated[float, Range(above=0)] | Rate
-) -> Course:
-    """An exponential curve from `start` to `end`: each step multiplies by the same factor."""
-    return _between(start, end, lambda start, end, position: start * (end / start) ** position)
-
-
-@curve
-def poly(start: float | Rate, end: float | Rate, power: Annotated[float, Range(above=0)]) -> Course:
-    """A power of the position: flat at `start` where `power` is above 1, steep where it is below.
-
-    Args:
-        power: of the position: 1 is a straight line.
-    """
-    return _between(start, end, lambda start, end, position: start + (end - start) * position**power)
-
-
-@curve
-def const(value: float | Rate) -> Course:
-    """The same `value` all along.
-
-    Args:
-        value: the number, or one for each group: `spread(...)`.
-    """
-    return _between(value, value, lambda start, end, position: start)
-
-
-@curve
-def combine(
-    pcts: Annotated[list[Annotated[float, Range(0, 1)]], Length(at_least=1), Sum(1)],
-    curves: Annotated[list[Curve], AsManyAs("pcts")],
-) -> Course:
-    """One curve after another, each over its share of the run; the shares in `pcts` add up to 1.
-
-    Args:
-        pcts: the share of each curve in the run.
-        curves: one after another.
-
-    Raises:
-        RunError: R0224 where there aren't as many shares as curves, or they don't add up to 1.
-    """
-    if len(pcts) != len(curves) or not curves:
-        message = f"combine has {len(pcts)} shares for {len(curves)} curves"
-        raise RunError("R0224", message, help="give one share of the run for each curve")
-    if not math.isclose(total := math.fsum(pcts), 1, abs_tol=1e-6):
-        message = f"the shares of combine add up to {total:g}"
-        raise RunError("R0224", message, help="they are parts of the whole run: make them add up to 1")
-    starts = [math.fsum(pcts[:i]) for i in range(len(pcts))]
-
-    def at(position: float, group: int, groups: int) -> float:
-        index = max(i for i, start in enumerate(starts) if position >= start)
-        # shares of 0, and what rounding leaves after the last one, stand at the end of their curve
-        local = min((position - starts[index]) / pcts[index], 1.0) if pcts[index] else 1.0
-        return course_at(curves[index], local, group, groups)
-
-    within = (
-        start + share * inner
-        for start, share, course in zip(starts, pcts, curves)
-        for inner in (0.0, *getattr(course, "breaks", ()))
-    )
-    return Course(at, tuple(sorted({place for place in within if 0 < place < 1})))
-
-
-# ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @schedule(drives=("lr", "mom of moms"))

@@ -14,7 +14,7 @@ from torch import nn
 
 import mfc
 from mfc.runtime.errors import RunError
-from mfc.runtime.optim.schedules import rate_for, spread
+from mfc.runtime.optim.rates import rate_for, spread
 
 SPECS = Path(mfc.__file__).parent / "specs"
 

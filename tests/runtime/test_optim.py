@@ -19,7 +19,7 @@ from mfc.runtime.errors import RunError
 from mfc.runtime.optim.optimizer import Composition
 from mfc.runtime.optim.optimizers import adam, adamw, momentum, sgd
 from mfc.runtime.optim.parts import Part
-from mfc.runtime.optim.schedules import spread
+from mfc.runtime.optim.rates import spread
 from mfc.runtime.optim.stats import average_grad, average_sqr_grad, step_count
 from mfc.runtime.optim.steppers import adam_step, momentum_step, sgd_step, weight_decay
 from tests.runtime.optimizing import (

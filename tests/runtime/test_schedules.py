@@ -13,21 +13,16 @@ from mfc.dsl.check_schedules import length
 from mfc.dsl.source import Source, Span
 from mfc.dsl.values import ComponentValue
 from mfc.runtime.errors import RunError
+from mfc.runtime.optim.curves import combine, const, cos, exp, lin, poly
+from mfc.runtime.optim.rates import spread
 from mfc.runtime.optim.schedules import (
     Together,
-    combine,
-    const,
-    cos,
-    exp,
     flat,
     flat_cos,
-    lin,
     one_cycle,
     param_scheduler,
-    poly,
     sgdr,
     slanted_triangular,
-    spread,
 )
 
 # fastai 2.8's combined_cos(0.25, 3e-3 / 25, 3e-3, 3e-3 / 1e5) and combined_cos(0.25, 0.95, 0.85, 0.95)

@@ -14,8 +14,10 @@ from torch import nn
 
 from mfc.runtime.component import callback
 from mfc.runtime.errors import RunError
+from mfc.runtime.optim.curves import lin
 from mfc.runtime.optim.optimizers import adam
-from mfc.runtime.optim.schedules import Together, flat, lin, one_cycle, param_scheduler, spread
+from mfc.runtime.optim.rates import spread
+from mfc.runtime.optim.schedules import Together, flat, one_cycle, param_scheduler
 from mfc.runtime.training.callbacks.accumulation import gradient_accumulation
 from mfc.runtime.training.callbacks.averaging import ema
 from mfc.runtime.training.callbacks.gradient_clip import gradient_clip

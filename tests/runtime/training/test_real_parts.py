@@ -26,7 +26,8 @@ from mfc.runtime.data.sources import builtin
 from mfc.runtime.data.stats import digits_stats
 from mfc.runtime.errors import RunInterrupted
 from mfc.runtime.optim.optimizers import adam, momentum, sgd
-from mfc.runtime.optim.schedules import one_cycle, spread
+from mfc.runtime.optim.rates import spread
+from mfc.runtime.optim.schedules import one_cycle
 from mfc.runtime.training.callbacks.precision import channels_last, mixed_precision
 from mfc.runtime.training.events import Callback
 from mfc.runtime.training.learner import Learner
