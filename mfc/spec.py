@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,9 @@ class DiskFiles:
         real = os.path.realpath(path)
         if not self.allows(real):
             raise PermissionError(errno.EACCES, "it is a link that leaves the spec's folder")
+        mode = os.stat(real).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe may never end, nor ever begin
+            raise OSError(errno.EINVAL, "it is a pipe or device, and no file")
         with open(real, "rb") as file:
             return file.read(MAX_BYTES).decode("utf-8-sig")
 

@@ -54,10 +54,12 @@ def mistakes(document: Document, start: int, end: int) -> list[Diagnostic]:
 def fix_all(document: Document) -> Action | None:
     """Everything in a document that is certain to be meant, as one change; None where there is nothing."""
     edits: list[Edit] = []
+    end = 0
     for diagnostic in _of(document):
         fix = diagnostic.fix
-        if fix is not None and fix.certain and all(fix.span.start >= edit.span.end for edit in edits):
+        if fix is not None and fix.certain and fix.span.start >= end:
             edits.append(Edit(fix.span, fix.text))
+            end = fix.span.end
     return Action("Fix all that is certain", tuple(edits)) if edits else None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import mfc
 from mfc.cli import main
 from tests.conftest import Golden
 
@@ -217,3 +218,21 @@ def read_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
         assert line, f"ended without {wanted}: {lines}"
         lines.append(line)
     return lines
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_imports_are_files_and_no_pipes(tmp_path: Path) -> None:
+    for name in ("parts.mfs", "mine.py"):
+        os.mkfifo(tmp_path / name)  # to open one would wait for ever
+    spec = tmp_path / "spec.mfs"
+    spec.write_text('import "parts.mfs" (block_of_mine)\nuse "mine.py" (layer_of_mine)\n')
+    found = mfc.load(spec).errors
+    assert [error.code for error in found] == ["E0212", "E0212"]
+    assert all("it is a pipe or device, and no file" in error.message for error in found)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes have no names")
+def test_the_spec_itself_may_be_a_pipe() -> None:
+    check = f'{sys.executable} -m mfc check <(echo "let a = b")'
+    done = subprocess.run(["bash", "-c", check], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "nothing is called `b`" in done.stdout + done.stderr) == (2, True)
