@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import (
@@ -15,6 +14,7 @@ from mfc.dsl.syntax import (
     BrokenDecl,
     Comment,
     DataDecl,
+    File,
     ForStmt,
     GroupStmt,
     IfStmt,
@@ -61,35 +61,35 @@ class Found:
     container: str = ""
 
 
-def outline(document: Document) -> list[Entry]:
+def outline(file: File) -> list[Entry]:
     """The declarations of a file in their order, those that can't be read too, where they have a name."""
     entries: list[Entry] = []
-    for decl in document.file.declarations:
+    for decl in file.declarations:
         match decl:
             case Import() | Language():
                 pass
             case _ if decl.name is not None:
                 body = decl.body if isinstance(decl, DataDecl | BodyDecl) else ()
-                kind, detail = declaration_kind(decl), _detail(document, decl, decl.name)
-                inner = tuple(_within(document, body))
+                kind, detail = declaration_kind(decl), _detail(file, decl, decl.name)
+                inner = tuple(_within(file, body))
                 entries.append(Entry(decl.name.text, kind, detail, decl.span, decl.name.span, inner))
     return entries
 
 
-def workspace_symbols(documents: Iterable[Document], query: str) -> list[Found]:
+def workspace_symbols(files: Iterable[tuple[str, File]], query: str) -> list[Found]:
     """What is declared in files, groups and phases too, whose names have the letters of a query in their order; the
-    best first: the name itself, those that begin with it, that contain it, all others. A file that is given twice is
-    looked at once."""
+    best first: the name itself, those that begin with it, that contain it, all others. `files` are given with their
+    paths; one that is given twice is looked at once."""
     paths: set[str] = set()
     found: list[tuple[tuple[int, int], Found]] = []
-    for document in documents:
-        if document.path in paths:
+    for path, file in files:
+        if path in paths:
             continue
-        paths.add(document.path)
-        for entry, container in _entries(outline(document), ""):
+        paths.add(path)
+        for entry, container in _entries(outline(file), ""):
             rank = _rank(query.lower(), entry.name.lower())
             if rank is not None:
-                found.append((rank, Found(entry, document.path, container)))
+                found.append((rank, Found(entry, path, container)))
     return [entry for _, entry in sorted(found, key=lambda ranked: ranked[0])]
 
 
@@ -114,7 +114,7 @@ def _rank(query: str, name: str) -> tuple[int, int] | None:
 
 
 def _detail(
-    document: Document, decl: Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl, name: Name
+    file: File, decl: Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl, name: Name
 ) -> str:
     """What stands between a name and the braces; of a constant, its value."""
     if isinstance(decl, BrokenDecl):
@@ -124,19 +124,19 @@ def _detail(
         end = decl.target.span.end
     elif isinstance(decl, BodyDecl):
         last = decl.params[-1].span.end if decl.params else name.span.end
-        end = document.text.index("{", last)
-    return _short(_line(document, name.span.end, end).removeprefix(":").removeprefix("=").strip())
+        end = file.source.text.index("{", last)
+    return _short(_line(file, name.span.end, end).removeprefix(":").removeprefix("=").strip())
 
 
-def _line(document: Document, start: int, end: int) -> str:
+def _line(file: File, start: int, end: int) -> str:
     """What stands in a part of the text, on one line, without comments."""
+    text, comments = file.source.text, file.comments
     pieces, at = [], start
-    comments = document.file.comments
     first, last = (bisect_left(comments, place, key=_start) for place in (start, end))
     for comment in comments[first:last]:
-        pieces.append(document.text[at : comment.span.start])
+        pieces.append(text[at : comment.span.start])
         at = comment.span.end
-    return " ".join("".join([*pieces, document.text[at:end]]).split())
+    return " ".join("".join([*pieces, text[at:end]]).split())
 
 
 def _start(comment: Comment) -> int:
@@ -147,22 +147,20 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _within(document: Document, body: Iterable[Stmt]) -> Iterator[Entry]:
+def _within(file: File, body: Iterable[Stmt]) -> Iterator[Entry]:
     for statement in body:
         match statement:
             case Phase(name):
                 yield Entry(name.text, "phase", "", statement.span, name.span)
             case GroupStmt(name, inner):
-                yield Entry(
-                    name.text, "group", "", statement.span, name.span, tuple(_within(document, inner))
-                )
+                yield Entry(name.text, "group", "", statement.span, name.span, tuple(_within(file, inner)))
             case BranchStmt(name, kind, inner):
                 of = "module" if kind == "module" else "tensor"
-                yield Entry(name.text, of, kind, statement.span, name.span, tuple(_within(document, inner)))
+                yield Entry(name.text, of, kind, statement.span, name.span, tuple(_within(file, inner)))
             case LetStmt(name, value):
-                detail = _short(_line(document, value.span.start, value.span.end))
+                detail = _short(_line(file, value.span.start, value.span.end))
                 yield Entry(name.text, "variable", detail, statement.span, name.span)
             case IfStmt(_, yes, no):
-                yield from _within(document, (*yes, *no))
+                yield from _within(file, (*yes, *no))
             case ForStmt():
-                yield from _within(document, statement.body)
+                yield from _within(file, statement.body)

@@ -59,13 +59,14 @@ class Overlay(DiskFiles):
         super().__init__(roots)
         self.files = files
         self.asked: dict[str, Any] = {}
-        """What was read, each with what tells whether it has changed on disk since."""
+        """What was read, each with what tells whether it is another one since."""
         self.named: dict[str, str] = {}
         """Path by the name that messages have for it."""
 
     def read(self, path: str) -> str:
-        self.asked.setdefault(path, stamp(path))  # before it is read: a change in between is noticed then
         file = self.files.get(path)
+        seen = stamp(path) if file is None else file
+        self.asked.setdefault(path, seen)  # before it is read: a change in between is noticed then
         return super().read(path) if file is None else file.text
 
     def list(self, folder: str) -> Iterator[str]:
@@ -86,8 +87,9 @@ class Overlay(DiskFiles):
         return name
 
     def changed(self) -> bool:
-        """Whether something that was read has changed on disk since."""
-        return any(path not in self.files and stamp(path) != seen for path, seen in [*self.asked.items()])
+        """Whether something that was read has changed since, in the editor or on disk."""
+        now = self.files.get
+        return any((now(path) or stamp(path)) != seen for path, seen in [*self.asked.items()])
 
 
 def stamp(path: str) -> Any:
@@ -125,6 +127,12 @@ class Analysis:
         if self._near is None or self._near[0] != offset:
             self._near = offset, self._compile(offset)
         return self._near[1]
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another text would be read now, be it of the file itself or of one that it imports."""
+        open_ = self.overlay.files.get(self.file.path)
+        return (open_ is not None and open_ is not self.file) or self.overlay.changed()
 
     def _compile(self, at: int | None = None) -> Document:
         recording = Recording()

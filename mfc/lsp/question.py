@@ -20,6 +20,7 @@ from pygls.exceptions import JsonRpcException
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.navigation import PythonLocation
 from mfc.dsl.source import Span
+from mfc.dsl.syntax import File
 from mfc.lsp.analysis import Analysis
 from mfc.lsp.positions import Positions, range_of
 from mfc.lsp.workspace import Workspace
@@ -49,10 +50,23 @@ class Question:
     def documents(self, word: str = "") -> Iterator[Document]:
         """All files in which a word may stand: those that are open, what they import, and the specs in the workspace's
         folders."""
+        for analysis in self.analyses(word):
+            yield from analysis.documents()
+
+    def analyses(self, word: str = "") -> Iterator[Analysis]:
+        """Those of all specs in which a word may stand, open or not."""
+        yield from self.open
+        yield from self.workspace.closed(word)
+
+    def look_again(self) -> None:
+        """Forgets what files were that have changed on disk: not every client tells when they do."""
+        self.open = [self.workspace.anew(a.file) if a.overlay.changed() else a for a in self.open]
+
+    def parsed(self) -> Iterator[tuple[str, File]]:
+        """All files by path, as far as the text alone tells."""
         for analysis in self.open:
-            yield from analysis.documents()
-        for analysis in self.workspace.closed(word):
-            yield from analysis.documents()
+            yield from ((document.path, document.file) for document in analysis.documents())
+        yield from self.workspace.parsed()
 
 
 class FileQuestion(Question):
@@ -61,7 +75,11 @@ class FileQuestion(Question):
     def __init__(self, workspace: Workspace, analysis: Analysis) -> None:
         super().__init__(workspace)
         self.analysis = analysis
-        self.open.insert(0, analysis)
+        self.open = [analysis, *(other for other in self.open if other is not analysis)]
+
+    def look_again(self) -> None:
+        super().look_again()
+        self.analysis = self.open[0]
 
     @property
     def document(self) -> Document:

@@ -129,7 +129,7 @@ def highlight(question: FileQuestion, params: types.DocumentHighlightParams) -> 
 
 
 def document_symbols(question: FileQuestion, _: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
-    return [_symbol(question, entry) for entry in outline(question.document)]
+    return [_symbol(question, entry) for entry in outline(question.document.file)]
 
 
 def _symbol(question: FileQuestion, entry: Entry) -> types.DocumentSymbol:
@@ -153,7 +153,7 @@ def symbols_of_workspace(
             kind=_SYMBOLS.get(found.entry.kind, types.SymbolKind.Variable),
             container_name=found.container or None,
         )
-        for found in workspace_symbols(question.documents(), params.query)
+        for found in workspace_symbols(question.parsed(), params.query)
     ]
 
 

@@ -18,9 +18,13 @@ from typing import Any
 from lsprotocol.types import TextDocumentContentChangeEvent
 from pygls.uris import from_fs_path, to_fs_path
 
+from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.editor.inlay_hints import HintOptions
 from mfc.dsl.params import Text
-from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay
+from mfc.dsl.parse import parse
+from mfc.dsl.source import Source
+from mfc.dsl.syntax import File
+from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay, stamp
 from mfc.lsp.positions import UTF16
 
 SPEC = ".mfs"
@@ -55,6 +59,8 @@ class Workspace:
         self._importers: dict[str, dict[str, Sequence[str]]] = {}
         """By the path of a file that is imported: the open specs that do, and the folders that they may read from."""
         self._closed: dict[str, Analysis] = {}
+        self._parsed: dict[str, tuple[Any, File]] = {}
+        """Both are the worker's alone, which looks whether they are as they were: so none is ever in another's way."""
         self.settings: Mapping[str, Any] = {}
         self.allow_outside: Path | None = None
         self.hints = HintOptions()
@@ -86,7 +92,6 @@ class Workspace:
         self.allow_outside = None
         if isinstance(outside, str) and outside:
             self.allow_outside = Path(self.folder, os.path.expanduser(outside))
-        self._closed = {}
         self.renewed |= bool(self.files)
         self._renew(self.files)
 
@@ -112,7 +117,6 @@ class Workspace:
     def changed(self, paths: Iterable[str]) -> None:
         """Forgets what hangs on files that have changed, in the editor or on disk."""
         paths = set(paths)
-        self._closed = {p: a for p, a in [*self._closed.items()] if not any(map(a.reads, paths))}
         hanging = [p for p, analysis in self.analyses.items() if any(map(analysis.reads, paths))]
         self.renewed |= not paths.issuperset(hanging)
         self._renew([*(paths & self.files.keys()), *hanging])
@@ -124,7 +128,11 @@ class Workspace:
     def _renew(self, paths: Iterable[str]) -> None:
         for path in dict.fromkeys(paths):
             self.analyses.pop(path, None)  # what changed last stands last
-            self.analyses[path] = Analysis(self.files[path], self._overlay(path), self.settings)
+            self.analyses[path] = self.anew(self.files[path])
+
+    def anew(self, file: OpenFile) -> Analysis:
+        """An analysis of a file, of which nothing is known yet."""
+        return Analysis(file, self._overlay(file.path), self.settings)
 
     def _forget_importer(self, path: str) -> None:
         for imported, importers in [*self._importers.items()]:
@@ -136,7 +144,7 @@ class Workspace:
         """The folders that a file may read from: its own, the one that the settings name, and those that are allowed to
         the open specs which import it."""
         own = [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])]
-        importing = [root for roots in self._importers.get(path, {}).values() for root in roots]
+        importing = [root for roots in [*self._importers.get(path, {}).values()] for root in roots]
         return [*dict.fromkeys([*(folder.as_posix() for folder in own), *importing])]
 
     def _overlay(self, path: str) -> Overlay:
@@ -171,7 +179,7 @@ class Workspace:
             if path in self.files:
                 continue
             known = self._closed.pop(path, None)
-            if known is None or known.overlay.changed():
+            if known is None or known.outdated or not self._same_rules(known):
                 overlay = self._overlay(path)
                 try:
                     text = overlay.read(path)
@@ -185,6 +193,31 @@ class Workspace:
                 del self._closed[next(iter(self._closed))]
             if word in known.file.text:
                 yield known
+
+    def _same_rules(self, analysis: Analysis) -> bool:
+        """Whether an analysis would be made with the same settings, and might read the same folders."""
+        roots = {*self._roots(analysis.file.path)}
+        return analysis.settings is self.settings and {*analysis.overlay.roots} == roots
+
+    def parsed(self) -> Iterator[tuple[str, File]]:
+        """The specs in the workspace's folders that are not open, by path: they are read, and not checked."""
+        kept: dict[str, tuple[Any, File]] = {}
+        length = 0
+        for path in _specs(self.folders):
+            if path in self.files:
+                continue
+            seen, known = stamp(path), self._parsed.get(path)
+            if known is None or known[0] != seen:
+                try:
+                    text = self._overlay(path).read(path)
+                except (OSError, ValueError):
+                    continue
+                known = seen, parse(Source(path, text), Diagnostics())
+            length += len(known[1].source.text)
+            if length <= MAX_KEPT:
+                kept[path] = known
+            yield path, known[1]
+        self._parsed = kept
 
     def findings(self) -> Mapping[str, Sequence[Finding]]:
         """What is known of each file by now, its own analysis and those of the files that import it taken together.

@@ -17,7 +17,7 @@ from mfc.dsl.editor.rename import Refused, prepare, rename
 from mfc.dsl.editor.signature_help import signature_help
 from mfc.dsl.format import Edit as Layout
 from mfc.dsl.format import format_edits, format_range
-from mfc.lsp.analysis import Finding
+from mfc.lsp.analysis import Analysis, Finding
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16, Positions
 from mfc.lsp.question import FileQuestion, Refusal
@@ -104,27 +104,35 @@ def _action(question: FileQuestion, action: Action, kind: str) -> types.CodeActi
 def prepare_rename(
     question: FileQuestion, params: types.PrepareRenameParams
 ) -> types.PrepareRenamePlaceholder:
-    documents, offset = _named_at(question, params.position)
-    found = prepare(documents, question.document, offset)
+    analyses, offset = _named_at(question, params.position)
+    found = prepare(_documents(analyses), question.document, offset)
     if isinstance(found, Refused):
         raise Refusal(found.message)
     return types.PrepareRenamePlaceholder(question.range(found.span), found.name)
 
 
 def rename_symbol(question: FileQuestion, params: types.RenameParams) -> types.WorkspaceEdit:
-    """Another name in all files. Those that are open are changed only as long as they are as they were looked at."""
-    documents, offset = _named_at(question, params.position)
-    found = rename(documents, question.document, offset, params.new_name)
+    """Another name in all files, as they are when the answer is made. Those that are open are changed only as long as
+    they are as they were looked at."""
+    question.look_again()
+    analyses, offset = _named_at(question, params.position)
+    found = rename(_documents(analyses), question.document, offset, params.new_name)
     if isinstance(found, Refused):
         raise Refusal(found.message)
+    if any(analysis.outdated for analysis in analyses):
+        raise Refusal("files have changed meanwhile, ask again")
     return question.workspace_edit({path: text_edits(question, edits) for path, edits in found.edits.items()})
 
 
-def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[Document], int]:
-    """The files in which the name at a position may stand, and its offset."""
+def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[Analysis], int]:
+    """The specs in which the name at a position may stand, and its offset."""
     offset = question.offset(position)
     symbol = symbol_at(question.document, offset)
-    return [] if symbol is None else [*question.documents(symbol.name)], offset
+    return [] if symbol is None else [*question.analyses(symbol.name)], offset
+
+
+def _documents(analyses: Iterable[Analysis]) -> list[Document]:
+    return [document for analysis in analyses for document in analysis.documents()]
 
 
 # ── layout ──────────────────────────────────────────────────────────────────────────────────────────────

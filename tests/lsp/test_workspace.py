@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from lsprotocol.types import (
+    RenameParams,
+    TextDocumentContentChangeWholeDocument,
+    TextDocumentIdentifier,
+    TextEdit,
+    WorkspaceSymbolParams,
+)
 
-from mfc.lsp.workspace import Workspace
+from mfc.dsl.parse import parse
+from mfc.dsl.source import Source
+from mfc.lsp.analysis import Overlay
+from mfc.lsp.positions import Positions
+from mfc.lsp.question import FileQuestion, Question, Refusal
+from mfc.lsp.reading import symbols_of_workspace
+from mfc.lsp.workspace import Client, Workspace
+from mfc.lsp.writing import rename_symbol
 
 
 def check(workspace: Workspace) -> None:
@@ -36,3 +52,128 @@ def test_what_an_imported_file_may_read_does_not_hang_on_who_asks_first(tmp_path
         findings = workspace.findings().values()
         found.append([finding.diagnostic.code for of_file in findings for finding in of_file])
     assert found == [["E0214"], []]
+
+
+def renaming(workspace: Workspace, path: Path, name: str) -> dict[str, str]:
+    """The texts of all files after the first name `name` of an open file was changed to `new`, by their names."""
+    analysis = workspace.analysis(path.as_uri())
+    assert analysis is not None
+    question = FileQuestion(workspace, analysis)
+    position = analysis.file.positions.position(analysis.file.text.index(name))
+    params = RenameParams(TextDocumentIdentifier(path.as_uri()), position, "new")
+    edits = rename_symbol(question, params).changes or {}
+    return {
+        uri.rpartition("/")[2]: applied(path.parent / uri.rpartition("/")[2], made)
+        for uri, made in edits.items()
+    }
+
+
+def applied(path: Path, edits: Sequence[TextEdit]) -> str:
+    text = path.read_text()
+    positions = Positions(text)
+    for edit in sorted(edits, key=lambda edit: positions.offsets(edit.range), reverse=True):
+        start, end = positions.offsets(edit.range)
+        text = text[:start] + edit.new_text + text[end:]
+    return text
+
+
+USER = 'import "parts.mfs" (old)\nblock two() { old()  old() }\n'
+PARTS = "block old() { relu() }\n"
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Workspace:
+    """A folder with a part that two specs import, one of which is open."""
+    for name, text in (("main.mfs", USER), ("other.mfs", USER), ("parts.mfs", PARTS)):
+        (tmp_path / name).write_text(text)
+    workspace = Workspace(Client(versioned_edits=False), [str(tmp_path)])
+    workspace.open((tmp_path / "main.mfs").as_uri(), 1, USER)
+    check(workspace)
+    return workspace
+
+
+def test_a_name_is_changed_in_files_as_they_are_though_no_client_tells_that_they_changed(
+    specs: Workspace, tmp_path: Path
+) -> None:
+    assert set(renaming(specs, tmp_path / "main.mfs", "old")) == {"main.mfs", "other.mfs", "parts.mfs"}
+    (tmp_path / "parts.mfs").write_text(f"# a line more\n{PARTS}")
+    (tmp_path / "other.mfs").write_text(f"# a line more\n{USER}")
+    assert renaming(specs, tmp_path / "main.mfs", "old") == {
+        "main.mfs": USER.replace("old", "new"),
+        "other.mfs": f"# a line more\n{USER}".replace("old", "new"),
+        "parts.mfs": f"# a line more\n{PARTS}".replace("old", "new"),
+    }
+
+
+def test_a_name_is_not_changed_while_files_change(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Overlay.read
+
+    def changing(overlay: Overlay, path: str) -> str:
+        text = read(overlay, path)
+        if path.endswith("other.mfs"):
+            (tmp_path / "parts.mfs").write_text(f"# a line more\n{PARTS}")
+        return text
+
+    monkeypatch.setattr(Overlay, "read", changing)
+    with pytest.raises(Refusal, match="changed meanwhile"):
+        renaming(specs, tmp_path / "main.mfs", "old")
+    monkeypatch.undo()
+    assert (
+        renaming(specs, tmp_path / "main.mfs", "old")["parts.mfs"]
+        == "# a line more\nblock new() { relu() }\n"
+    )
+
+
+def test_closed_specs_may_read_what_the_settings_say_though_these_change_in_between(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Overlay.read
+
+    def configuring(overlay: Overlay, path: str) -> str:
+        specs.configure({"allowOutside": "/elsewhere", "settings": {"epochs": 3}})
+        return read(overlay, path)
+
+    monkeypatch.setattr(Overlay, "read", configuring)
+    assert [*specs.closed()]
+    monkeypatch.undo()
+    assert all("/elsewhere" in analysis.overlay.roots for analysis in specs.closed())
+    assert all(analysis.settings == {"epochs": 3} for analysis in specs.closed())
+
+
+def test_closed_specs_are_looked_at_again_where_an_open_file_that_they_import_has_changed(
+    specs: Workspace, tmp_path: Path
+) -> None:
+    uri = (tmp_path / "parts.mfs").as_uri()
+    specs.open(uri, 1, PARTS)
+    assert not any(analysis.document.compiled.errors for analysis in specs.closed())
+    specs.edit(uri, 2, [TextDocumentContentChangeWholeDocument("block other() { relu() }\n")])
+    assert [[error.code for error in a.document.compiled.errors] for a in specs.closed()] == [["E0213"]]
+    assert [id(analysis) for analysis in specs.closed()] == [id(analysis) for analysis in specs.closed()]
+
+
+def test_symbols_of_the_workspace_check_no_spec_that_is_not_open(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> list[str]:
+        found = symbols_of_workspace(Question(specs), WorkspaceSymbolParams(""))
+        return sorted(symbol.name for symbol in found)
+
+    monkeypatch.setattr(Workspace, "closed", lambda *_: pytest.fail("a spec is compiled"))
+    assert asked() == ["old", "two", "two"]
+    parsed: list[Source] = []
+    monkeypatch.setattr(
+        "mfc.lsp.workspace.parse", lambda source, found: parsed.append(source) or parse(source, found)
+    )
+    assert (asked(), parsed) == (["old", "two", "two"], [])
+    (tmp_path / "other.mfs").write_text("block three() { relu() }\n")
+    assert asked() == ["old", "three", "two"]
+    assert [source.text for source in parsed] == ["block three() { relu() }\n"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_a_pipe_that_is_called_as_a_spec_is_passed_over(specs: Workspace, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mfs")
+    assert len(symbols_of_workspace(Question(specs), WorkspaceSymbolParams(""))) == 3
+    assert len([*specs.closed()]) == 2

@@ -49,7 +49,7 @@ FEATURES: dict[str, Callable[[Document, int], object]] = {
     "inlay hints": lambda d, _: inlay_hints(d, 0, len(d.text)),
     "semantic tokens": lambda d, _: semantic_tokens(d),
     "code actions": lambda d, _: (code_actions(d, 0, len(d.text)), fix_all(d)),
-    "symbols": lambda d, _: outline(d),
+    "symbols": lambda d, _: outline(d.file),
     "folding": lambda d, _: folds(d),
     "selection": selections,
     "highlights": highlights,

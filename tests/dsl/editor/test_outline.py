@@ -63,11 +63,11 @@ def shown(entries: list[Entry], depth: int = 0) -> str:
 
 
 def test_the_outline_has_what_is_declared_and_named_within() -> None:
-    assert "\n" + shown(outline(of_text(TEXT))) == EXPECTED
+    assert "\n" + shown(outline(of_text(TEXT).file)) == EXPECTED
 
 
 def test_long_details_are_cut() -> None:
-    (entry,) = outline(of_text(f"let many = [{'11, ' * 50}]\n"))
+    (entry,) = outline(of_text(f"let many = [{'11, ' * 50}]\n").file)
     assert len(entry.detail) == 80 and entry.detail.endswith("11…")
 
 
@@ -83,7 +83,7 @@ def test_entries_stand_within_one_another_and_apart(text: str) -> None:
             check(list(entry.children), entry.span.start, entry.span.end)
             start = entry.span.end
 
-    check(outline(of_text(text)), 0, len(text))
+    check(outline(of_text(text).file), 0, len(text))
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,15 @@ def test_entries_stand_within_one_another_and_apart(text: str) -> None:
 def test_symbols_of_several_files_are_found_by_a_part_of_their_name(query: str, expected: list[str]) -> None:
     one = of_text("let refit = 1\ntrain fit { phase all { } }\nblock { 😀\nlet small = 2\n", "one")
     two = of_text("let first_item = 1\nlet Fitted = 3\n", "two")
-    assert [found.entry.name for found in workspace_symbols([one, two, one], query)] == expected
+    assert [
+        found.entry.name for found in workspace_symbols([(d.path, d.file) for d in (one, two, one)], query)
+    ] == expected
 
 
 def test_symbols_tell_their_file_and_what_they_stand_in() -> None:
     document = of_text("train fit { let a = 1  phase all { } }\nmodel net { group body { relu() } }\n")
-    found = [(f.entry.name, f.path, f.container) for f in workspace_symbols([document], "")]
+    found = [
+        (f.entry.name, f.path, f.container) for f in workspace_symbols([(document.path, document.file)], "")
+    ]
     path = "/spec/main.mfs"
     assert found == [("fit", path, ""), ("all", path, "fit"), ("net", path, ""), ("body", path, "net")]
