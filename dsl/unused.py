@@ -1,9 +1,10 @@
 """Warnings about names that nothing uses: those that an import brings in, and those that a `let` of a body gives.
 
 A name counts as used wherever it stands a second time, be it for something else: what is warned of is used nowhere. What
-a run can be asked for is of use by itself, and so is a param; imports of such are passed over, and so are files that only
-import, which pass on what they bring in. A branch may also be named in a string of any file, as a path of
-layers. Where there are errors nothing is said: a name may be meant by what is wrong.
+a run can be asked for is of use by itself, and so is a param; imports of such are passed over, and so are those of files
+in which nothing can be run: these are there to be imported from, and may pass on what they bring in. A branch may also be
+named in a string of any file, as a path of layers. Where there are errors nothing is said: a name may be meant by what is
+wrong.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from mfc.dsl.syntax import (
     GroupStmt,
     IfStmt,
     Import,
-    Language,
     LetStmt,
     Phase,
     Stmt,
     ValueDecl,
 )
+
+RUN = ("train", "evaluate", "export")
+"""The kinds of declarations that can be run."""
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _BEHIND = re.compile(r"[ \t]*,?[ \t]*(?:#[^\r\n]*)?")
@@ -46,7 +49,7 @@ def lint_unused(program: Program, diagnostics: Diagnostics) -> None:
     for module in program.modules.values():
         declarations = module.file.declarations
         wrong = sorted(span.start for span in errors if span.source is module.file.source)
-        if not wrong and not all(isinstance(decl, Import | Language) for decl in declarations):
+        if not wrong and any(isinstance(decl, BodyDecl) and decl.kind in RUN for decl in declarations):
             _imports(program, module, diagnostics)
         for decl in declarations:
             right = bisect_left(wrong, decl.span.start) == bisect_right(wrong, decl.span.end)

@@ -67,6 +67,17 @@ def test_each_place_of_a_word_has_its_own() -> None:
     assert fixed(second).startswith("let a = min(wdth, 3) + width")
 
 
+TRAINED = """
+data pets: image -> category {
+    source = image_files("pets")
+    split  = random()
+    label  = parent()
+    item_transforms = [resize(8)]
+}
+train fit { data = pets  model = a  loss = cross_entropy()  epochs = 1 }
+"""
+
+
 @pytest.mark.parametrize(
     ("names", "left"),
     [
@@ -85,6 +96,6 @@ def test_each_place_of_a_word_has_its_own() -> None:
 def test_an_import_is_left_out_with_its_comment_and_no_other(names: str, left: str) -> None:
     parts = "".join(f"block {name}() {{ relu() }}\n" for name in ("cnn", "mlp", "xs"))
     layers = " ".join(f"{name}()" for name in ("cnn", "mlp") if name in names)
-    body = f"\nmodel a {{ input = image(3, 8, 8)  {layers} }}\n"
+    body = f"\nmodel a {{ {layers}  flatten()  linear(pets.classes) }}\n" + TRAINED
     [unused] = of_text(f'import "parts.mfs" {names}{body}', parts=parts).compiled.diagnostics
     assert fixed(unused) == f'import "parts.mfs" {left}{body}'
