@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from mfc.dsl.source import Source, Span
 
 _IMPORT = re.compile(
-    r'^(import|use)[ \t]+r?"([^"\n]*)"(?:[ \t]*\(((?:[^()#]|#[^\n]*\n)*)\)|(?![ \t]*\())', re.MULTILINE
+    r'^\ufeff?(import|use)[ \t]+r?"([^"\n]*)"(?:[ \t]*\(((?:[^()#]|#[^\n]*\n)*)\)|(?![ \t]*\())', re.MULTILINE
 )
 _REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\Z)")
 _FIRST = re.compile(r"^(?![ \t\r\ufeff]*(?:#|$))", re.MULTILINE)
+_MARK = "\ufeff"  # of the order of bytes: nothing stands before it
 _LANGUAGE = re.compile(r"language[ \t]+[0-9]+[^\n]*\n?")
 
 
@@ -56,13 +57,15 @@ class Imports:
 
 def _at_top(source: Source, line: str) -> Edit:
     """A line before the first declaration and the comment right above it; the version of the language stays first."""
-    text = source.text
+    text = source.text.removeprefix(_MARK)
+    mark = len(source.text) - len(text)
     first = _FIRST.search(text)
     if first is None:
-        return inserted(source, len(text), f"{line}\n" if not text or text.endswith("\n") else f"\n{line}\n")
+        written = f"{line}\n" if not text or text.endswith("\n") else f"\n{line}\n"
+        return inserted(source, mark + len(text), written)
     if version := _LANGUAGE.match(text, first.start()):
-        return inserted(source, version.end(), f"\n{line}\n")
+        return inserted(source, mark + version.end(), f"\n{line}\n")
     at = first.start()
     while at and text.startswith("#", above := text.rfind("\n", 0, at - 1) + 1):
         at = above
-    return inserted(source, at, f"{line}\n\n")
+    return inserted(source, mark + at, f"{line}\n\n")

@@ -58,6 +58,39 @@ def test_names_of_files_beside_are_imported_or_used() -> None:
     assert titles(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model net { pair(3) }\n", 'import "parts.mfs" (pair)\n\nmodel net { pair(3) }\n'),
+        (
+            "## A net.\nmodel net { pair(3) }\n",
+            'import "parts.mfs" (pair)\n\n## A net.\nmodel net { pair(3) }\n',
+        ),
+        (
+            "language 1\nmodel net { pair(3) }\n",
+            'language 1\n\nimport "parts.mfs" (pair)\nmodel net { pair(3) }\n',
+        ),
+        (
+            'import "std/cnn.mfs" (cnn)\nmodel net { pair(3) }\n',
+            'import "std/cnn.mfs" (cnn)\nimport "parts.mfs" (pair)\nmodel net { pair(3) }\n',
+        ),
+        (
+            'import "parts.mfs" (width)\nmodel net { pair(width) }\n',
+            'import "parts.mfs" (width, pair)\nmodel net { pair(width) }\n',
+        ),
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_import_stands_behind_a_mark_of_the_order_of_bytes(text: str, expected: str, mark: str) -> None:
+    text = mark + text
+    [action] = [
+        a
+        for a in code_actions(of_text(text), 0, len(text), Texts(FILES))
+        if a.title.startswith("Import `pair`")
+    ]
+    assert applied(text, action.edits) == mark + expected
+
+
 def test_only_what_stands_in_the_piece_is_mended() -> None:
     text = "let a = nowhere\nlet b = alsonowhere\nlet nowheer = 3\nlet alsonowheer = 3\n"
     document = of_text(text)
