@@ -11,7 +11,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -116,18 +116,29 @@ class Driver:
 
     def run(self) -> Iterator[Status]:
         """Runs every stage that is not up to date; gives each one's status before it ran. What keeps an export from
-        being written is raised after the others were.
+        being written is raised after the others were, or noted where another stage fails.
 
         Raises:
             SpecError: the data is not what the spec takes it for, such as another number of classes.
             RunError, RunInterrupted: a stage could not be carried out.
         """
-        told = {s.name: error for s in self.plan() if s.kind == "export" and (error := exports.lacking(s))}
+        told = self._lacking()
         if self.targets and told.keys() >= set(self.targets):
             raise told[self.targets[0]]
         for error in told.values():  # before anything is trained
             log.warning("%s", error.message)
         return self._walk(execute=True)
+
+    def _lacking(self) -> dict[str, RunError]:
+        """What is wrong with exports that are not up to date and whose format needs a package that is missing."""
+        found = {s.name: error for s in self.plan() if s.kind == "export" and (error := exports.lacking(s))}
+        if found and self.store.folder.exists():  # without a store nothing is up to date, and none is made
+            looking = Driver(self.spec, self.store, self.means, self.targets)
+            with suppress(RunError, SpecError):  # the run meets it, too
+                for status in looking.look():
+                    if status.state == "up to date":
+                        found.pop(status.stage.name, None)
+        return found
 
     def before(self, name: str) -> ir.Stage:
         """Runs what stands before a stage and is not up to date, and gives the stage as the data made it.
@@ -201,8 +212,13 @@ class Driver:
                 status = self._step(stage, execute)
             except RunError as error:
                 if stage.kind != "export":  # nothing needs an export
+                    error.notes += [export.message for export in failed]
                     raise
                 failed.append(error)
+            except (Exception, KeyboardInterrupt):
+                for error in failed:
+                    log.warning("%s", error.message)
+                raise
             else:
                 yield status
         if failed:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import pytest
 
 import mfc
+from mfc import evaluations, exports
 from mfc.cli import main
 
 SPEC = """
-use "own.py" (counted, silent, failing_table, failing_metric, failing_export, silent_export, empty_export)
+use "own.py" (counted, silent, failing_table, failing_metric, failing_export, silent_export, empty_export, scarce_export)
 
 data digits: image -> category {
     source = builtin("digits")
@@ -26,6 +29,8 @@ export   file   { model = fit  format = failing_export() }
 export   bare   { model = fit  format = silent_export() }
 export   empty  { model = fit  format = empty_export() }
 export   packed { model = fit  format = bundle() }
+export   scarce { model = fit  format = scarce_export() }
+evaluate late   { model = fit  metrics = [failing_metric()] }
 """
 
 OWN = '''
@@ -95,7 +100,19 @@ class empty_export:
 
     def write(self, exported, folder):
         (folder / "empty.txt").touch()
+
+
+@mfc.export_format(needs=("numpy",))
+class scarce_export:
+    """Needs a package."""
+
+    def write(self, exported, folder):
+        (folder / "scarce.txt").write_text("numbers")
 '''
+
+
+def interrupted(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +158,31 @@ def test_exports_that_fail_leave_the_others_alone(job: mfc.Job) -> None:
     assert caught.value.notes[-1] == "the format `silent_export` of the export `bare` wrote nothing"
     (status,) = (status for status in job.status(["packed"]) if status.stage.name == "packed")
     assert status.state == "up to date"
+
+
+def test_an_export_that_failed_is_told_where_a_later_stage_fails(
+    job: mfc.Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrote_nothing = "the format `silent_export` of the export `bare` wrote nothing"
+    order = [stage.name for stage in job.plan(["bare", "late"])]
+    assert order.index("bare") < order.index("late")
+    with pytest.raises(mfc.RunError) as caught:
+        job.run(["bare", "late"], device="cpu", workers=0, progress=False)
+    assert caught.value.code != "R0608" and wrote_nothing in caught.value.notes
+    monkeypatch.setattr(evaluations, "run_evaluation", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(["bare", "late"], device="cpu", workers=0, progress=False)
+    assert wrote_nothing in [record.getMessage() for record in caplog.records]
+
+
+def test_packages_are_not_missed_for_what_is_up_to_date(
+    job: mfc.Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(job, "scarce")
+    monkeypatch.setattr(exports, "find_spec", lambda name: None)
+    assert run(job, "scarce").exports["scarce"].files
+    assert job.run(["scarce", "packed"], device="cpu", workers=0, progress=False).exports["scarce"].files
+    assert caplog.records == []
+    (job.spec.path.parent / "fresh").mkdir()
+    with pytest.raises(mfc.RunError, match="R0606"):
+        job.run(["scarce"], store=job.spec.path.parent / "fresh")
