@@ -1,4 +1,4 @@
-"""One stateful optimizer, composed of stats and steppers, and the schedules that drive it, by curves and rates of groups.
+"""One stateful optimizer, composed of stats and steppers; the schedules that drive it, by curves and rates of groups.
 
 `optimizers` holds the components that a recipe names (`adam`, `sgd`, ...). Each is a `Composition` of parts:
 `stats` keep running statistics of the gradients, `steppers` change the parameters. `create` makes an
