@@ -11,7 +11,9 @@ from mfc import evaluations, exports
 from mfc.cli import main
 
 SPEC = """
-use "own.py" (counted, silent, failing_table, failing_metric, failing_export, silent_export, empty_export, scarce_export)
+use "own.py" (
+    counted, silent, failing_table, failing_metric, failing_export, silent_export, empty_export, scarce_export
+)
 
 data digits: image -> category {
     source = builtin("digits")
