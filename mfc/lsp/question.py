@@ -68,6 +68,19 @@ class Question:
             yield from ((document.path, document.file) for document in analysis.documents())
         yield from self.workspace.parsed()
 
+    def workspace_edit(self, edits: Mapping[str, list[TextEdit]]) -> WorkspaceEdit:
+        """Changes of files by path. Of open ones the version is told, so that no other is changed, where the client
+        takes that."""
+        uri = self.workspace.uri
+        if not self.workspace.client.versioned_edits:
+            return WorkspaceEdit(changes={uri(path): edits[path] for path in edits})
+        changes = []
+        for path, of_file in edits.items():
+            version = self.files[path].version if path in self.files else None
+            document = OptionalVersionedTextDocumentIdentifier(uri(path), version)
+            changes.append(TextDocumentEdit(document, [*of_file]))
+        return WorkspaceEdit(document_changes=changes)
+
 
 class FileQuestion(Question):
     """A question about one file before all others."""
@@ -101,19 +114,6 @@ class FileQuestion(Question):
         if span.source.text is self.analysis.file.text:
             return self.analysis.file.positions.range(span.start, span.end)
         return super().range(span)
-
-    def workspace_edit(self, edits: Mapping[str, list[TextEdit]]) -> WorkspaceEdit:
-        """Changes of files by path. Of open ones the version is told, so that no other is changed, where the client
-        takes that."""
-        uri = self.workspace.uri
-        if not self.workspace.client.versioned_edits:
-            return WorkspaceEdit(changes={uri(path): edits[path] for path in edits})
-        changes = []
-        for path, of_file in edits.items():
-            version = self.files[path].version if path in self.files else None
-            document = OptionalVersionedTextDocumentIdentifier(uri(path), version)
-            changes.append(TextDocumentEdit(document, [*of_file]))
-        return WorkspaceEdit(document_changes=changes)
 
     def python_location(self, place: PythonLocation) -> Location:
         """A place in a Python file. What can't be read any more is taken to be plain."""

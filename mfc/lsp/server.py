@@ -236,6 +236,18 @@ _OPTIONS: dict[str, Any] = {
 
 _COMPLETION = types.CompletionOptions(trigger_characters=[".", '"', "/", "(", "="], resolve_provider=True)
 
+_MOVES = types.FileOperationRegistrationOptions(
+    [
+        types.FileOperationFilter(types.FileOperationPattern(glob, kind), "file")
+        for glob, kind in (
+            ("**/*.mfs", types.FileOperationPatternKind.File),
+            ("**/*.py", types.FileOperationPatternKind.File),
+            ("**", types.FileOperationPatternKind.Folder),
+        )
+    ]
+)
+"""What is heard of before it is moved: imports may name it."""
+
 
 def make_server() -> SpecServer:
     """A server with all its features, for one client."""
@@ -329,6 +341,11 @@ def make_server() -> SpecServer:
     async def symbols(params: types.WorkspaceSymbolParams) -> Any:
         question = Question(server.specs)
         return await server.answer(lambda: reading.symbols_of_workspace(question, params))
+
+    @server.feature(types.WORKSPACE_WILL_RENAME_FILES, _MOVES)
+    async def move_files(params: types.RenameFilesParams) -> Any:
+        question = Question(server.specs)
+        return await server.answer(lambda: writing.move_files(question, params))
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, _COMPLETION)
     async def completion(params: types.CompletionParams) -> Any:

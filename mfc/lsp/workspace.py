@@ -26,6 +26,7 @@ from mfc.dsl.source import Source
 from mfc.dsl.syntax import File
 from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay, stamp
 from mfc.lsp.positions import UTF16
+from mfc.spec import DiskFiles
 
 SPEC = ".mfs"
 
@@ -69,6 +70,11 @@ class Workspace:
     def folder(self) -> str:
         """Where relative paths start."""
         return self.folders[0] if self.folders else os.getcwd()
+
+    @property
+    def standard(self) -> str:
+        """The folder of what comes with the package."""
+        return DiskFiles(()).standard
 
     def path(self, uri: str) -> str:
         """The absolute path of what a client names. A text that is in no file yet is taken to lie in the folder."""

@@ -11,6 +11,7 @@ from mfc.dsl.editor.code_actions import Action, code_actions, fix_all, mistakes
 from mfc.dsl.editor.completion import complete, documentation
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.edits import Edit
+from mfc.dsl.editor.file_moves import moving
 from mfc.dsl.editor.navigation import symbol_at
 from mfc.dsl.editor.offers import Completion
 from mfc.dsl.editor.rename import Refused, prepare, rename
@@ -20,7 +21,7 @@ from mfc.dsl.format import format_edits, format_range
 from mfc.lsp.analysis import Analysis, Finding
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16, Positions
-from mfc.lsp.question import FileQuestion, Refusal
+from mfc.lsp.question import FileQuestion, Question, Refusal
 
 FIX_ALL = f"{types.CodeActionKind.SourceFixAll.value}.mfc"
 
@@ -133,6 +134,19 @@ def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[An
 
 def _documents(analyses: Iterable[Analysis]) -> list[Document]:
     return [document for analysis in analyses for document in analysis.documents()]
+
+
+def move_files(question: Question, params: types.RenameFilesParams) -> types.WorkspaceEdit | None:
+    """The imports of all specs as they must be when files lie elsewhere. It is made before these are moved."""
+    path = question.workspace.path
+    moves = {path(file.old_uri): path(file.new_uri) for file in params.files}
+    question.look_again()
+    found = moving(question.parsed(), moves, question.workspace.standard)
+    edits = {
+        path: [types.TextEdit(question.range(edit.span), edit.text) for edit in edits]
+        for path, edits in found.items()
+    }
+    return question.workspace_edit(edits) if edits else None
 
 
 # ── layout ──────────────────────────────────────────────────────────────────────────────────────────────

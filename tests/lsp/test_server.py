@@ -445,6 +445,36 @@ async def test_torch_is_not_loaded(editor: Editor) -> None:
     assert not [name for name in ("torch", "numpy", "PIL", "matplotlib") if f"/{name}/" in loaded]
 
 
+# ── files that are moved ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_imports_follow_files_that_are_moved(editor: Editor, folder: Path) -> None:
+    (folder / "closed.mfs").write_text('use "mine.py" (double)\nimport "blocks.mfs" (dense)\n')
+    editor.open("spec.mfs")
+    editor.replace("spec.mfs", "\r\n\r\nparam size", "\r\n# 🙂\r\nparam size")
+    moves = [
+        types.FileRename(editor.uri("blocks.mfs"), editor.uri("parts/blocks.mfs")),
+        types.FileRename(editor.uri("mine.py"), editor.uri("layers.py")),
+    ]
+    found = await editor.workspace_will_rename_files_async(types.RenameFilesParams(moves))
+    assert found is not None and found.document_changes is not None
+    edits = {}
+    for change in found.document_changes:
+        assert isinstance(change, types.TextDocumentEdit)
+        name = change.text_document.uri.rpartition("/")[2]
+        assert change.text_document.version == editor.versions.get(name)
+        edits[name] = [
+            (e.range.start.line, e.range.start.character, e.new_text)
+            for e in change.edits
+            if isinstance(e, types.TextEdit)
+        ]
+    assert edits == {
+        "spec.mfs": [(0, 7, '"parts/blocks.mfs"')],
+        "closed.mfs": [(0, 4, '"layers.py"'), (1, 7, '"parts/blocks.mfs"')],
+    }
+    assert await editor.workspace_will_rename_files_async(types.RenameFilesParams([])) is None
+
+
 # ── the process ─────────────────────────────────────────────────────────────────────────────────────────
 
 
