@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 from mfc.dsl import reference, types
+from mfc.dsl import want as wanted
 from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import cursor
 from mfc.dsl.editor.document import Document
@@ -15,6 +16,7 @@ from mfc.dsl.editor.importable import Nearby, NoFiles, components, declarations,
 from mfc.dsl.editor.members import member_in_words, members
 from mfc.dsl.editor.offers import Completion, Offers, Rank
 from mfc.dsl.editor.offers_in_bodies import STACKS, offer_fields, offer_layers
+from mfc.dsl.editor.offers_in_strings import entries
 from mfc.dsl.editor.offers_of_values import offer_arguments, offer_values
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.fields import BY_KIND
@@ -34,11 +36,13 @@ from mfc.dsl.syntax import (
     Name,
     TypeExpr,
 )
+from mfc.dsl.types import ANY, PATH
 from mfc.dsl.words import DECLARATIONS as DECLARATION_DOCS
 from mfc.dsl.words import EXPRESSIONS, INPUTS, TARGETS, TYPES
 
 _PATH = re.compile(r'[ \t\ufeff]*(import|use)[ \t]+r?"(?P<path>[^"\n]*)\Z')
 _IN_STRING = re.compile(r'(?:[^"#\n]|"(?:[^"\\\n]|\\[^\n])*")*"(?P<written>[^"\\\n]*)\Z')
+_PATH_REST = re.compile(r'(?P<part>[^"\\\n/,(){}]*)(?:/[^"\\\n,(){}]*)?"')
 _REST = re.compile(r'(?P<word>\w*)(?P<closing>"|(?=[^"\n]*$))', re.MULTILINE)
 
 
@@ -120,21 +124,28 @@ def _paths(document: Document, offset: int, nearby: Nearby, text: str | None) ->
 
 
 def _in_string(document: Document, offset: int, nearby: Nearby, text: str | None) -> list[Completion] | None:
-    """The choices that the string around an offset can be, one that has no end yet too; None where the offset is in no
-    string."""
+    """The choices that the string around an offset can be, and the files where it is a path, also in one that has no end
+    yet; None where the offset is in no string."""
     source = document.source if text in (None, document.text) else Source(document.source.name, text or "")
     text = source.text
     match = _IN_STRING.match(text, text.rfind("\n", 0, offset) + 1, offset)
     rest = _REST.match(text, offset)
     if match is None:
         return None
-    if rest is None:
-        return []  # more than the one word stands in it
-    quote, closed = match.start("written") - 1, bool(rest["closing"])
-    end = rest.end("word") if closed else offset
-    here = cursor(document, quote, text[:quote] + text[end + closed :])
+    path = _PATH_REST.match(text, offset)
+    quote, closed = match.start("written") - 1, path is not None
+    if path is None and rest is None:
+        return []
+    here = cursor(document, quote, text[:quote] + text[path.end() if path is not None else offset :])
     if here is None:
         return []
+    if here.name is not None and PATH in wanted.members(here.bindings.wants.get(here.name, ANY)):
+        start = quote + 2 + match["written"].rfind("/")
+        span = Span(source, start, path.end("part") if path is not None else offset)
+        return entries(here, nearby, match["written"], span, "" if closed else '"')
+    if rest is None:
+        return []  # more than the one word stands in it
+    end = rest.end("word") if closed else offset
     offers = Offers(here, nearby)
     _offer(offers)
     span, closing = Span(source, quote + 1, end), "" if closed else '"'

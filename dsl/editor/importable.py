@@ -28,6 +28,10 @@ class Nearby(Protocol):
         be read."""
         ...
 
+    def entries(self, folder: str) -> Iterable[str]:
+        """The same of any folder, as data lies anywhere; a leading `~` is the user's own."""
+        ...
+
     def read(self, path: str) -> str:
         """The text at an absolute path. Raises OSError or ValueError."""
         ...
@@ -37,6 +41,9 @@ class NoFiles:
     """Where nothing can be listed or read."""
 
     def list(self, folder: str) -> Iterable[str]:
+        return ()
+
+    def entries(self, folder: str) -> Iterable[str]:
         return ()
 
     def read(self, path: str) -> str:

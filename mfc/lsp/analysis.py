@@ -72,10 +72,13 @@ class Overlay(DiskFiles):
     def list(self, folder: str) -> Iterator[str]:
         """The names of what lies in a folder that imports may reach; those of folders end with `/`."""
         yield from (os.path.basename(path) for path in [*self.files] if os.path.dirname(path) == folder)
-        if not self.allows(os.path.realpath(folder)):
-            return
+        if self.allows(os.path.realpath(folder)):
+            yield from self.entries(folder)
+
+    def entries(self, folder: str) -> Iterator[str]:
+        """The same of any folder on disk, without what is open alone."""
         try:
-            with os.scandir(folder) as found:
+            with os.scandir(os.path.expanduser(folder)) as found:
                 yield from (e.name + "/" if e.is_dir() else e.name for e in islice(found, MAX_LISTED))
         except (OSError, ValueError):
             return

@@ -177,3 +177,16 @@ def test_a_pipe_that_is_called_as_a_spec_is_passed_over(specs: Workspace, tmp_pa
     os.mkfifo(tmp_path / "pipe.mfs")
     assert len(symbols_of_workspace(Question(specs), WorkspaceSymbolParams(""))) == 3
     assert len([*specs.closed()]) == 2
+
+
+def test_data_is_listed_wherever_it_lies_and_imports_only_where_they_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home" / "data").mkdir(parents=True)
+    (tmp_path / "home" / "a.csv").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    overlay = Overlay({}, [tmp_path / "specs"])
+    assert (
+        sorted(overlay.entries("~/")) == sorted(overlay.entries(str(tmp_path / "home"))) == ["a.csv", "data/"]
+    )
+    assert [*overlay.list(str(tmp_path / "home"))] == [*overlay.entries(str(tmp_path / "nowhere"))] == []

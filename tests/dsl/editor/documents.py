@@ -35,6 +35,9 @@ class NearbyFiles(DiskFiles):
         found = Path(folder)
         return [f"{p.name}/" if p.is_dir() else p.name for p in found.iterdir()] if found.is_dir() else []
 
+    def entries(self, folder: str) -> list[str]:
+        return self.list(folder)
+
 
 NEARBY = NearbyFiles([Path("/")])
 

@@ -21,8 +21,19 @@ class Texts(DiskFiles):
     def list(self, folder: str) -> list[str]:
         return [path.rpartition("/")[2] for path in self.texts] if folder == "/spec" else []
 
+    def entries(self, folder: str) -> list[str]:
+        return FOLDERS.get(folder, [])
+
     def read(self, path: str) -> str:
         return self.texts[path] if path in self.texts else super().read(path)
+
+
+FOLDERS = {
+    "/spec/": ["pets/", "labels.csv", ".hidden", 'a"b'],
+    "/spec/pets/": ["train/", "valid/", "a.jpg"],
+    "~/": ["data/"],
+    "/": ["data/"],
+}
 
 
 def at_mark(text: str, files: Mapping[str, str] = {}, document: Document | None = None) -> list[Completion]:
@@ -172,3 +183,54 @@ def test_nothing_is_offered_in_comments_strings_and_numbers() -> None:
         "block f(▮",
     ):
         assert at_mark(text) == [], text
+
+
+def after(text: str, label: str) -> str:
+    """The text after something that is offered at its mark was taken."""
+    (found,) = [item for item in at_mark(text) if item.label == label]
+    written = text.replace("▮", "")
+    return written[: found.span.start] + found.text + written[found.span.end :]
+
+
+DATA = "data pets: image -> category {{ source = {} }}"
+
+
+def test_paths_go_on_to_what_lies_in_folders() -> None:
+    for written, expected in {
+        'image_files("▮")': ["pets/"],
+        'image_files(folder = "▮")': ["pets/"],
+        'image_files("▮': ["pets/"],
+        'image_files("pets/▮")': ["train/", "valid/"],
+        'image_files("pets/tr▮/x y.z")': ["train/", "valid/"],
+        'image_files("~/▮")': ["data/"],
+        'image_files("/▮")': ["data/"],
+        'image_files("nowhere/▮")': [],
+        'image_table("▮", "pets")': ["labels.csv", "pets/"],
+        'image_table("x.csv", folder = "▮")': ["pets/"],
+        'image_table("x.csv", "pets", items = "▮")': [],
+    }.items():
+        assert labels(at_mark(DATA.format(written))) == expected, written
+    assert labels(at_mark('param root: path = "▮"')) == ["labels.csv", "pets/"]
+    assert labels(at_mark('param root: path = ".h▮"')) == [".hidden", "labels.csv", "pets/"]
+    assert labels(at_mark('param root: string = "▮"')) == []
+
+
+def test_a_path_is_taken_with_its_end() -> None:
+    image_files = DATA.format('image_files("pets/t▮r/x")')
+    assert after(image_files, "train/") == DATA.format('image_files("pets/train/x")')
+    assert after('param table: path = "la▮', "labels.csv") == 'param table: path = "labels.csv"'
+    assert after('param table: path = "▮"', "labels.csv") == 'param table: path = "labels.csv"'
+    assert after('param table: path = "▮', "pets/") == 'param table: path = "pets'
+
+
+MODEL = "model net { group body { group stem { relu() }  relu() }  group head { linear(2) } }\n"
+
+
+def test_groups_of_the_model_are_offered_where_a_string_names_one() -> None:
+    train = "train fit {{ model = net  weights = [only({}, kaiming())] }}\n"
+    for written in ('"▮"', '"h▮"', '"body.s▮"', '"▮'):
+        assert labels(at_mark(MODEL + train.format(written))) == ["body", "body.stem", "head"], written
+    assert after(MODEL + train.format('"body.s▮"'), "body.stem") == MODEL + train.format('"body.stem"')
+    assert after(MODEL + train.format("▮"), "head") == MODEL + train.format('"head"')
+    late = MODEL + 'train fit { weights = [only("▮", kaiming())]  model = net }'
+    assert labels(at_mark(late)) == ["body", "body.stem", "head"]

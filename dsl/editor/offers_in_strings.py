@@ -1,0 +1,76 @@
+"""What can stand in a string by what it names: files and folders of data, groups of a model."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+
+from mfc.dsl.component import Component
+from mfc.dsl.editor.cursor import Cursor
+from mfc.dsl.editor.importable import Nearby
+from mfc.dsl.editor.members import groups_in, groups_of
+from mfc.dsl.editor.offers import Completion, Offers, Rank
+from mfc.dsl.editor.symbols import Symbol
+from mfc.dsl.editor.walk_expressions import ONLY
+from mfc.dsl.resolve import Declared
+from mfc.dsl.source import Span
+from mfc.dsl.syntax import BodyDecl, GroupStmt
+from mfc.dsl.types import quoted
+
+
+def entries(here: Cursor, nearby: Nearby, written: str, span: Span, closing: str) -> list[Completion]:
+    """The files and folders that a path can go on to.
+
+    Args:
+        here: the place of the string, with nothing in it.
+        nearby: lists folders; no file is read.
+        written: the path up to where it is typed.
+        span: the part of the path that is being typed.
+        closing: what stands behind a file so that the string has an end.
+    """
+    head, _, typed = written.rpartition("/")
+    head = f"{head}/" if "/" in written else ""
+    folder = head if head.startswith("~") else posixpath.join(here.document.compiled.folder, head)
+    only_folders = here.slot is not None and here.slot.name == "folder"
+    found = []
+    for name in sorted(nearby.entries(folder)):
+        is_folder = name.endswith("/")
+        if (name.startswith(".") and not typed.startswith(".")) or any(c in name for c in '"\\\n\r'):
+            continue
+        if is_folder or not only_folders:
+            text = name.rstrip("/") if is_folder else name + closing
+            found.append(Completion(name, "folder" if is_folder else "file", span, text))
+    return found
+
+
+def offer_groups(offers: Offers) -> None:
+    """The groups of the model that is trained, where a string names one."""
+    here = offers.here
+    target = here.called.symbol.target if here.called is not None else None
+    of_only = isinstance(target, Component) and target.target == ONLY
+    if of_only and here.slot is not None and here.slot.name == "group":
+        for path, symbol in _paths(_groups(here)):
+            offers.add(path, "choice", Rank.WORD, "group", quoted(path), symbol=symbol)
+
+
+def _groups(here: Cursor) -> Mapping[str, Symbol]:
+    """Those of the train that the place is in: as it is up to there, else as it was read."""
+    document, decl = here.document, here.path[0]
+    trains: Iterable[object] = (
+        Declared(document.module, decl) if isinstance(decl, BodyDecl) else None,
+        document.module.names.get(here.declares),
+    )
+    of = (
+        groups_of(train, document.compiled.catalog, document.recording)
+        for train in trains
+        if isinstance(train, Declared)
+    )
+    return next((groups for groups in of if groups), {})
+
+
+def _paths(groups: Mapping[str, Symbol], before: str = "") -> Iterator[tuple[str, Symbol]]:
+    """Groups by their paths, those within others too."""
+    for name, symbol in groups.items():
+        yield f"{before}{name}", symbol
+        if isinstance(symbol.target, GroupStmt):
+            yield from _paths(groups_in(symbol.target.body, symbol.home), f"{before}{name}.")
