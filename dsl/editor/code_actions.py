@@ -76,12 +76,13 @@ def _mending(document: Document, diagnostic: Diagnostic, missing: _Missing) -> l
     if (fix := diagnostic.fix) is not None and fix.span.source is document.source:
         found.append((fix.title, Edit(fix.span, fix.text)))
     if diagnostic.code == MISSING_FIELD:
-        found += _missing_field(document, diagnostic)
+        found += _missing_field(document, diagnostic, missing)
     return [Action(title, (edit,), diagnostic, len(found) == 1) for title, edit in found]
 
 
 class _Missing:
-    """The names that a document may import, looked for once however many are missing."""
+    """What may be meant where something is missing, looked for once however much is: the names that a document may
+    import, and those that it declares."""
 
     def __init__(self, document: Document, nearby: Nearby) -> None:
         self.document = document
@@ -92,6 +93,14 @@ class _Missing:
         for word, path in self._paths.get(name, ()):
             title = f'Import `{name}` from "{path}"' if word == "import" else f'Use `{name}` of "{path}"'
             yield title, self._imports.bringing(word, path, name)
+
+    @cached_property
+    def declared(self) -> dict[str, list[str]]:
+        """The names of declarations by their kind."""
+        found: dict[str, list[str]] = {}
+        for declared in self.document.module.declarations():
+            found.setdefault(declaration_kind(declared.decl), []).append(declared.name)
+        return found
 
     @cached_property
     def _imports(self) -> Imports:
@@ -111,7 +120,9 @@ class _Missing:
 # ── fields ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _missing_field(document: Document, diagnostic: Diagnostic) -> Iterator[tuple[str, Edit]]:
+def _missing_field(
+    document: Document, diagnostic: Diagnostic, missing: _Missing
+) -> Iterator[tuple[str, Edit]]:
     """The field that a declaration lacks, in its place among those that it has."""
     lacks = _LACKS.search(diagnostic.message)
     nodes = document.nodes_at(diagnostic.span.start)
@@ -120,14 +131,13 @@ def _missing_field(document: Document, diagnostic: Diagnostic) -> Iterator[tuple
         return
     kind = "phase" if isinstance(holder, Phase) else declaration_kind(holder)
     name = lacks[1]
-    value = _value(document, name, BY_KIND[kind][name])
+    value = _value(missing, BY_KIND[kind][name])
     yield f"Add `{name}`", _added(document.source, holder, kind, name, value)
 
 
-def _value(document: Document, name: str, field: Field) -> str:
+def _value(missing: _Missing, field: Field) -> str:
     """A value for a field: the only declaration of its kind, else the example of the reference if it names none."""
-    kinds = wanted.kinds(field.type)
-    own = [d.name for d in document.module.declarations() if declaration_kind(d.decl) in kinds]
+    own = [name for kind in wanted.kinds(field.type) for name in missing.declared.get(kind, ())]
     if len(own) == 1:
         return own[0]
     return "" if field.example.isidentifier() else field.example

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
@@ -79,6 +80,9 @@ class Document:
         """The nodes of the tree whose spans hold the offset or end there, outermost first."""
         found: list[Any] = []
         inside: Sequence[Any] = self.file.declarations
+        last = bisect_right(inside, offset, key=_start)
+        if last and offset <= inside[last - 1].span.end:
+            inside = inside[last - 1 : last]  # the others need not be looked at
         while inside:
             holding = [node for node in inside if node.span.start <= offset <= node.span.end]
             if not holding:
@@ -137,6 +141,10 @@ class Document:
                 if span.source is self.source and shape not in known:
                     known.append(shape)
         return found
+
+
+def _start(node: Any) -> int:
+    return node.span.start
 
 
 def children(node: Any) -> Iterator[Any]:

@@ -27,6 +27,7 @@ LINES = 60
 
 SPECS: dict[str, Callable[[int], str]] = {
     "unknown names": lambda n: "\n".join(f"let a{i:05} = nowhere{i:05}" for i in range(n)),
+    "missing fields": lambda n: "\n".join(f"evaluate e{i:05} {{ }}" for i in range(n)),
     "one name": lambda n: "let a = 1\n" + "\n".join(f"let a{i:05} = a" for i in range(n)),
     "layers": lambda n: "model net {\n    input = image(3, 8, 8)\n" + "    conv2d(8, 3)\n" * n + "}",
     "unfinished models": lambda n: "\n".join(f"model m{i:05} {{ conv2d(" for i in range(n)),
