@@ -16,7 +16,7 @@ from mfc.dsl.params import type_of
 from mfc.dsl.ranges import Range
 from mfc.dsl.resolve import Declared, Unavailable, Used
 from mfc.dsl.scope import LimitReached, Scope, make_list
-from mfc.dsl.source import Span
+from mfc.dsl.source import Span, apart
 from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.syntax import (
     Attribute,
@@ -141,13 +141,14 @@ class Calls(Names):
         if isinstance(decl, BrokenDecl):
             return self.arguments_anyway(expr, scope)
         if isinstance(decl, LetStmt | Param) or (decl.params is None and not _is_block(decl)):
+            at = expr.span
             self.diagnostics.add(
                 "E0310",
-                expr.span,
+                at,
                 f"`{declared.name}` has no parameters and can't be called",
                 "not a function",
                 help=f"write `{declared.name}` alone",
-                fix=Fix("Remove the parentheses", expr.span, declared.name),
+                fix=Fix("Remove the parentheses", at, apart(at.source.text, at.start, at.end, declared.name)),
             )
             return self.arguments_anyway(expr, scope)
         args = self.bind_declared(declared, expr, scope).args

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from mfc.dsl.diagnostics import Diagnostic, Fix
 from mfc.dsl.scan import CHUNK, CLOSING, DECLARATIONS, OPENING, Token
-from mfc.dsl.source import Span
+from mfc.dsl.source import Span, apart
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ class Failure:
 
     def fix(self, title: str, start: int, end: int, text: str, certain: bool = True) -> Fix:
         """A fix that replaces tokens `start` up to, but without, `end`."""
-        return Fix(title, self.span(self.tokens[start], self.tokens[end - 1]), text, certain)
+        span = self.span(self.tokens[start], self.tokens[end - 1])
+        return Fix(title, span, apart(self.text, span.start, span.end, text), certain)
 
 
 def quoted(token: Token) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mfc.dsl.diagnostics import Diagnostic, Fix
 from mfc.dsl.scan import LONGEST_NUMBER
-from mfc.dsl.source import Span
+from mfc.dsl.source import Span, apart
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,12 @@ class Fault:
     start: int = 0
     end: int = 0
 
-    def diagnostic(self, span: Span) -> Diagnostic:
+    def diagnostic(self, span: Span, text: str) -> Diagnostic:
+        """What is said of it, where it stands in a text."""
         fix = None
         if self.fix is not None:
-            fix = Fix(f"Write `{self.fix}`" if self.fix else "Leave it out", span, self.fix)
+            title = f"Write `{self.fix}`" if self.fix else "Leave it out"
+            fix = Fix(title, span, apart(text, span.start, span.end, self.fix))
         return Diagnostic(self.code, self.message, span, self.label, help=self.help, fix=fix)
 
 

@@ -10,7 +10,7 @@ from mfc.dsl import mend_brackets, mend_declarations, mend_expressions
 from mfc.dsl.diagnostics import Diagnostic, Fix
 from mfc.dsl.failure import Failure, Mended, quoted
 from mfc.dsl.scan import BEFORE_OPERAND, CHUNK, CLOSING, DECLARATIONS, KEYWORDS, Token
-from mfc.dsl.source import Span
+from mfc.dsl.source import Span, apart
 
 _NOT_HERE = {
     "lambda": "a component of your own stands in a Python file: `use \"file.py\" (name)`",
@@ -64,7 +64,7 @@ def colon(at: Failure) -> Mended | None:
     end = at.part_end(at.index + 1)
     if at.inside == "LBRACE" and at.at(end).type == "COMMA":
         comma = at.at(end)
-        value = at.text[at.token.end : comma.start]
+        value = at.text[at.token.end : comma.start] + apart(at.text, comma.start, comma.end, "")
         return Mended(
             Diagnostic(
                 "E0106",

@@ -116,7 +116,7 @@ def scan(text: str) -> Scan:
         elif (kind == "STRING" and _ESCAPED.fullmatch(piece)) or (kind == "NUMBER" and _fits(piece)):
             add(Token(kind, piece, start, end, fresh))
         else:
-            _malformed(found, kind, Token(kind, piece, start, end, fresh))
+            _malformed(found, text, kind, Token(kind, piece, start, end, fresh))
             if len(found.problems) >= MAX_PROBLEMS:
                 break
         fresh = False
@@ -163,14 +163,14 @@ def _fits(number: str) -> bool:
     return int(digits) <= LARGEST_INT if digits.isdigit() else float(digits) < float("inf")
 
 
-def _malformed(found: Scan, kind: str, token: Token) -> None:
+def _malformed(found: Scan, text: str, kind: str, token: Token) -> None:
     """Reports a token that is malformed, and adds what was probably meant."""
     from mfc.dsl.malformed import malformed  # only mistakes pay for it
 
     before = found.tokens[-1].text if found.tokens else ""
     fault = malformed(kind, token.text, before in DECLARATION_WORDS)
     span = Span(CHUNK, token.start + fault.start, token.start + (fault.end or len(token.text)))
-    found.problems.append(fault.diagnostic(span))
+    found.problems.append(fault.diagnostic(span, text))
     found.lossy |= fault.lossy
     if fault.type:
         found.tokens.append(token._replace(type=fault.type, text=fault.text))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from mfc.dsl.node import node
+
+_IN_WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,3 +54,22 @@ class Span:
     def to(self, other: Span) -> Span:
         """The span from the start of this one to the end of another."""
         return Span(self.source, self.start, other.end)
+
+
+def apart(text: str, start: int, end: int, new: str) -> str:
+    """What is to replace a piece of a text, with spaces where what stands beside it would run together."""
+    before, after = text[:start][-1:], text[end : end + 1]
+    if not new:
+        return "" if before in _OPENS or after in _CLOSES else " "
+    left = " " if _joins(before, new[0]) else ""
+    right = " " if _joins(new[-1], after) else ""
+    return f"{left}{new}{right}"
+
+
+_OPENS = ("", *"([{ \t\r\n")
+_CLOSES = ("", *",;)]} \t\r\n")
+
+
+def _joins(left: str, right: str) -> bool:
+    """Whether two characters would be of one word, or of a string and its prefix."""
+    return bool(_IN_WORD.fullmatch(left) and (right == '"' or _IN_WORD.fullmatch(right)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mfc.dsl.diagnostics import Diagnostic
+from mfc.dsl.scan import scan
 from tests.dsl.editor.documents import of_file_with, of_text
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -34,6 +36,57 @@ def test_each_fix_mends_what_it_is_for(path: Path) -> None:
             after = [d.message for d in found(path, fixed(diagnostic))]
             same = [d.message for d in before].count(diagnostic.message)
             assert after.count(diagnostic.message) < same, diagnostic.fix
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(CASES).with_suffix("").as_posix())
+def test_what_is_certain_changes_no_word_beside_it(path: Path) -> None:
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    unchanged_beside(path, text)
+    unchanged_beside(path, re.sub(r"(?<=[,;|&!]) +(?=\S)", "", text))
+
+
+def unchanged_beside(path: Path, text: str) -> None:
+    """Holds that each fix of a text which is certain brings no mistake of another kind in how it is written, and leaves
+    all other words as they are."""
+    before = found(path, text)
+    for diagnostic in before:
+        if (fix := diagnostic.fix) is None or not fix.certain:
+            continue
+        after = fixed(diagnostic)
+        codes = {d.code for d in found(path, after)} - {d.code for d in before}
+        assert not any(code.startswith("E01") for code in codes), (fix, codes)
+        longer = len(after) - len(text)
+        kept = {(t.text, t.start) for t in scan(text).tokens if t.end <= fix.span.start}
+        kept |= {(t.text, t.start + longer) for t in scan(text).tokens if t.start >= fix.span.end}
+        assert kept <= {(t.text, t.start) for t in scan(after).tokens}, fix
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("train fit { epochs: 3,data: d }\n", "train fit { epochs = 3 data = d }\n"),
+        ("train fit { epochs = 3,data = d }\n", "train fit { epochs = 3 data = d }\n"),
+        ("train fit { epochs = 3;data = d }\n", "train fit { epochs = 3 data = d }\n"),
+        ("train fit { loss: mse(),data: d }\n", "train fit { loss = mse() data = d }\n"),
+        ("train fit { loss: mse(),}\n", "train fit { loss = mse()}\n"),
+        ("model net { relu(),relu(),,relu() }\n", "model net { relu() relu() relu() }\n"),
+        ("model net { a.b,c() }\n", "model net { a.b c() }\n"),
+        ("let a = [1,,2]\n", "let a = [1, 2]\n"),
+        ("let a = [,1]\n", "let a = [1]\n"),
+        ("let a = b&&c||!d\n", "let a = b and c or not d\n"),
+        ("let a = b&&(c)\n", "let a = b and(c)\n"),
+        ('let a = b&&"c"\n', 'let a = b and "c"\n'),
+        ("model net { if a { relu() }elif b { relu() } }\n", "model net { if a { relu() }else if b { relu() } }\n"),
+        ("let a = [i for i in(b)if c else d]\n", "let a = [i for i in if c then (b) else d]\n"),
+        ("def model net { relu() }\n", "model net { relu() }\n"),
+    ],
+)  # fmt: skip
+def test_words_stay_apart_where_something_is_left_out_or_replaced(text: str, mended: str) -> None:
+    everything = text
+    while certain := [d for d in of_text(everything).compiled.diagnostics if d.fix and d.fix.certain]:
+        unchanged_beside(Path("/spec/main.mfs"), everything)
+        everything = fixed(certain[0])
+    assert everything == mended
 
 
 @pytest.mark.parametrize(
