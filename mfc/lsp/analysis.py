@@ -24,6 +24,9 @@ from mfc.spec import DiskFiles
 MAX_LISTED = 1_000
 """Files of a folder that are listed: there are folders with all images of a data set."""
 
+_UNSEEN = object()
+"""Stands for the state of a file that is about to be looked at."""
+
 
 @dataclass(frozen=True, eq=False)
 class OpenFile:
@@ -64,10 +67,17 @@ class Overlay(DiskFiles):
         """Path by the name that messages have for it."""
 
     def read(self, path: str) -> str:
+        first = (
+            self.asked.setdefault(path, _UNSEEN) is _UNSEEN
+        )  # whoever changes it from here on finds it noted
         file = self.files.get(path)
-        seen = stamp(path) if file is None else file
-        self.asked.setdefault(path, seen)  # before it is read: a change in between is noticed then
+        if first:  # before it is read: what it is afterwards may be another one
+            self.asked[path] = stamp(path) if file is None else file
         return super().read(path) if file is None else file.text
+
+    def unnoted(self) -> Overlay:
+        """The same files for those who look around: what they read is nothing that the spec hangs on."""
+        return Overlay(self.files, [Path(root) for root in self.roots])
 
     def list(self, folder: str) -> Iterator[str]:
         """The names of what lies in a folder that imports may reach; those of folders end with `/`."""
@@ -92,7 +102,8 @@ class Overlay(DiskFiles):
     def changed(self) -> bool:
         """Whether something that was read has changed since, in the editor or on disk."""
         now = self.files.get
-        return any((now(path) or stamp(path)) != seen for path, seen in [*self.asked.items()])
+        known = [(path, seen) for path, seen in [*self.asked.items()] if seen is not _UNSEEN]
+        return any((now(path) or stamp(path)) != seen for path, seen in known)
 
 
 def stamp(path: str) -> Any:
@@ -159,6 +170,11 @@ class Analysis:
         for module in whole.compiled.program.modules.values():
             entry = module is whole.module
             yield whole if entry else Document(whole.compiled, module, whole.recording)
+
+    @property
+    def imports(self) -> Sequence[str]:
+        """The paths of what the file imports, also by way of others; none where the compiler failed."""
+        return [*(self.document.compiled.program.modules if self.done else {}).keys() - {self.file.path}]
 
     def reads(self, path: str) -> bool:
         """Whether what is known so far hangs on the file at a path."""

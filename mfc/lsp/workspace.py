@@ -171,7 +171,7 @@ class Workspace:
         now on."""
         analysis.settled = True
         self._forget_importer(analysis.file.path)
-        for path in [*analysis.overlay.asked]:
+        for path in analysis.imports:
             self._importers.setdefault(path, {})[analysis.file.path] = analysis.overlay.roots
         self._reach()
 

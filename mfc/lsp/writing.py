@@ -73,7 +73,7 @@ def offer_actions(question: FileQuestion, params: types.CodeActionParams) -> lis
     found: list[types.CodeAction] = []
     start, end = question.analysis.file.positions.offsets(params.range)
     if _wanted(types.CodeActionKind.QuickFix, only):
-        actions = code_actions(question.document, start, end, question.analysis.overlay)
+        actions = code_actions(question.document, start, end, question.analysis.overlay.unnoted())
         found += [_action(question, action, types.CodeActionKind.QuickFix) for action in actions]
     everything = only is not None or len(mistakes(question.document, start, end)) != 1
     if everything and _wanted(FIX_ALL, only) and (action := fix_all(question.document)) is not None:
@@ -207,7 +207,7 @@ class Offered:
 
 def offer(question: FileQuestion, params: types.CompletionParams) -> Offered:
     document, offset = question.near(params.position)
-    found = complete(document, offset, question.analysis.overlay)
+    found = complete(document, offset, question.analysis.overlay.unnoted())
     return Offered(document, found, [_item(question, at, completion) for at, completion in enumerate(found)])
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lsprotocol.types import (
+    CodeActionContext,
+    CodeActionParams,
+    CompletionParams,
+    Position,
+    Range,
     RenameParams,
     TextDocumentContentChangeWholeDocument,
     TextDocumentIdentifier,
@@ -17,12 +23,12 @@ from lsprotocol.types import (
 
 from mfc.dsl.parse import parse
 from mfc.dsl.source import Source
-from mfc.lsp.analysis import Overlay
+from mfc.lsp.analysis import OpenFile, Overlay
 from mfc.lsp.positions import Positions
 from mfc.lsp.question import FileQuestion, Question, Refusal
 from mfc.lsp.reading import symbols_of_workspace
 from mfc.lsp.workspace import Client, Workspace
-from mfc.lsp.writing import rename_symbol
+from mfc.lsp.writing import offer, offer_actions, rename_symbol
 
 
 def check(workspace: Workspace) -> None:
@@ -54,14 +60,43 @@ def test_what_an_imported_file_may_read_does_not_hang_on_who_asks_first(tmp_path
     assert found == [["E0214"], []]
 
 
-def renaming(workspace: Workspace, path: Path, name: str) -> dict[str, str]:
-    """The texts of all files after the first name `name` of an open file was changed to `new`, by their names."""
+def write(folder: Path, texts: dict[str, str]) -> Workspace:
+    """A workspace with a folder of specs, all of which are open."""
+    workspace = Workspace(folders=[str(folder)])
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+        workspace.open((folder / name).as_uri(), 1, text)
+    return workspace
+
+
+def replace(workspace: Workspace, path: Path, text: str) -> None:
+    """Puts another text into an open file."""
+    version = (workspace.files[str(path)].version or 0) + 1
+    workspace.edit(path.as_uri(), version, [TextDocumentContentChangeWholeDocument(text)])
+
+
+def codes(workspace: Workspace) -> dict[str, list[str]]:
+    """The codes of what is known of each file that has mistakes, by its name."""
+    found = {
+        os.path.basename(path): [finding.diagnostic.code for finding in of_file]
+        for path, of_file in workspace.findings().items()
+    }
+    return {name: of_file for name, of_file in found.items() if of_file}
+
+
+def question(workspace: Workspace, path: Path) -> FileQuestion:
     analysis = workspace.analysis(path.as_uri())
     assert analysis is not None
-    question = FileQuestion(workspace, analysis)
-    position = analysis.file.positions.position(analysis.file.text.index(name))
-    params = RenameParams(TextDocumentIdentifier(path.as_uri()), position, "new")
-    edits = rename_symbol(question, params).changes or {}
+    return FileQuestion(workspace, analysis)
+
+
+def renaming(workspace: Workspace, path: Path, name: str) -> dict[str, str]:
+    """The texts of all files after the first name `name` of an open file was changed to `new`, by their names."""
+    file = workspace.files[str(path)]
+    position = file.positions.position(file.text.index(name))
+    params = RenameParams(TextDocumentIdentifier(file.uri), position, "new")
+    edits = rename_symbol(question(workspace, path), params).changes or {}
     return {
         uri.rpartition("/")[2]: applied(path.parent / uri.rpartition("/")[2], made)
         for uri, made in edits.items()
@@ -190,3 +225,66 @@ def test_data_is_listed_wherever_it_lies_and_imports_only_where_they_may_be(
         sorted(overlay.entries("~/")) == sorted(overlay.entries(str(tmp_path / "home"))) == ["a.csv", "data/"]
     )
     assert [*overlay.list(str(tmp_path / "home"))] == [*overlay.entries(str(tmp_path / "nowhere"))] == []
+
+
+@pytest.mark.parametrize("change", ["edited", "opened", "told"])
+def test_a_file_that_changes_while_it_is_looked_up_is_looked_up_again(tmp_path: Path, change: str) -> None:
+    workspace = write(tmp_path, {"parts.mfs": PARTS, "main.mfs": USER})
+    check(workspace)
+    parts, other = tmp_path / "parts.mfs", "block other() { relu() }\n"
+    if change != "edited":
+        workspace.close(parts.as_uri())
+        check(workspace)
+    changes = {
+        "edited": lambda: replace(workspace, parts, other),
+        "opened": lambda: workspace.open(parts.as_uri(), 1, other),
+        "told": lambda: parts.write_text(other) and workspace.changed([str(parts)]),
+    }
+
+    class Changing(dict[str, OpenFile]):
+        """Open files of which one changes when it was looked up and not yet read."""
+
+        def get(self, path: str, default: Any = None) -> Any:
+            found = super().get(path, default)
+            if path == str(parts) and change in changes:
+                changes.pop(change)()
+            return found
+
+    replace(workspace, tmp_path / "main.mfs", f"# a line more\n{USER}")
+    analysis = workspace.analysis((tmp_path / "main.mfs").as_uri())
+    assert analysis is not None
+    workspace.files = analysis.overlay.files = Changing(workspace.files)
+    check(workspace)
+    assert change not in changes
+    assert codes(workspace) == {"main.mfs": ["E0213"]}
+
+
+def test_a_spec_hangs_on_no_file_that_was_merely_looked_into(tmp_path: Path) -> None:
+    texts = {"main.mfs": "model net { old() }\n", "other.mfs": PARTS, "third.mfs": 'import "x'}
+    workspace = write(tmp_path, texts)
+    check(workspace)
+    asked = {path: question(workspace, tmp_path / path) for path in ("main.mfs", "third.mfs")}
+    everything = Range(Position(0, 0), Position(1, 0))
+    document = TextDocumentIdentifier("")
+    actions = offer_actions(asked["main.mfs"], CodeActionParams(document, everything, CodeActionContext([])))
+    assert any("other.mfs" in action.title for action in actions)
+    assert offer(asked["third.mfs"], CompletionParams(document, Position(0, 9))).items
+    known = dict(workspace.analyses)
+    workspace.renewed = False
+    replace(workspace, tmp_path / "other.mfs", "block other() { relu() }\n")
+    assert {os.path.basename(p) for p, a in workspace.analyses.items() if a is not known[p]} == {"other.mfs"}
+    assert not workspace.renewed
+
+
+def test_only_what_a_spec_imports_may_read_what_the_spec_may(tmp_path: Path) -> None:
+    texts = {
+        "parts/twice.mfs": 'import "../once.mfs" (once)\nblock twice(n) { once(n)  once(n) }\n',
+        "once.mfs": "block once(n) { conv2d(n) }\n",
+        "main.mfs": 'import "parts/" (twice)\n',
+    }
+    workspace = write(tmp_path, texts)
+    asked = question(workspace, tmp_path / "main.mfs")
+    offered = offer(asked, CompletionParams(TextDocumentIdentifier(""), Position(0, 14)))
+    assert [item.label for item in offered.items] == ["twice.mfs"]
+    check(workspace)
+    assert codes(workspace)["twice.mfs"] == ["E0214"]
