@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -62,25 +62,43 @@ class Refused:
     message: str
 
 
-def prepare(documents: Iterable[Document], document: Document, offset: int) -> Renamable | Refused:
-    """The name at an offset of a document, if it can be changed in `documents`, which are as for `rename`."""
+def everywhere(path: str) -> bool:
+    """That the file at any path may be changed."""
+    return True
+
+
+def prepare(
+    document: Document, offset: int, changeable: Callable[[str], bool] = everywhere
+) -> Renamable | Refused:
+    """The name at an offset of a document, if it can be changed. `changeable` is as for `rename`."""
     occurrence = document.bindings.at(offset)
     if occurrence is None:
         return Refused("no name stands here")
-    reason = _fixed(_by_path(document, documents), occurrence.symbol)
+    reason = _fixed(document, occurrence.symbol, changeable)
     return Refused(reason) if reason else Renamable(occurrence.span, occurrence.span.text)
 
 
-def rename(documents: Iterable[Document], document: Document, offset: int, new_name: str) -> Rename | Refused:
+def rename(
+    documents: Iterable[Document],
+    document: Document,
+    offset: int,
+    new_name: str,
+    changeable: Callable[[str], bool] = everywhere,
+) -> Rename | Refused:
     """What to write where, so that the name at an offset of a document becomes another one and all else means what it
-    meant. `documents` are all files in which it may be named, each compiled as it is now."""
+    meant.
+
+    Args:
+        documents: all files in which it may be named, each compiled as it is now.
+        changeable: tells by its path whether a file may be changed. What comes with the package never is.
+    """
     occurrence = document.bindings.at(offset)
     if occurrence is None:
         return Refused("no name stands here")
     files = _by_path(document, documents)
-    if reason := _fixed(files, occurrence.symbol) or _no_name(new_name):
-        return Refused(reason)
-    return _Renaming(files, occurrence.symbol, new_name).result()
+    renaming = _Renaming(document, files, occurrence.symbol, new_name, changeable)
+    reason = renaming.fixed(occurrence.symbol) or _no_name(new_name)
+    return Refused(reason) if reason else renaming.result()
 
 
 def _by_path(document: Document, documents: Iterable[Document]) -> Mapping[str, Document]:
@@ -90,11 +108,11 @@ def _by_path(document: Document, documents: Iterable[Document]) -> Mapping[str, 
     return files
 
 
-def _fixed(files: Mapping[str, Document], symbol: Symbol) -> str:
-    """Why a symbol keeps its name; empty where it need not."""
+def _fixed(document: Document, symbol: Symbol, changeable: Callable[[str], bool]) -> str:
+    """Why a symbol that a document names keeps its name; empty where it need not."""
     match symbol:
         case Symbol(target=Component() as component):
-            catalog = next(iter(files.values())).compiled.catalog
+            catalog = document.compiled.catalog
             ships = catalog.lookup(component.kind, component.name) is component
             where = "comes with mfc" if ships else "is renamed where it is defined, in Python"
             return f"`{component.name}` {where}"
@@ -106,7 +124,9 @@ def _fixed(files: Mapping[str, Document], symbol: Symbol) -> str:
             return f"`{symbol.name}` is a value to choose, and no name"
         case Symbol(at=-1):
             return f"`{symbol.name}` is a word of the language"
-    if symbol.home in files:
+    if symbol.home.startswith(posixpath.join(document.compiled.standard, "")):
+        return f"`{symbol.name}` comes with mfc"
+    if changeable(symbol.home):
         return ""
     span = symbol.target.decl.span if isinstance(symbol.target, Declared) else symbol.target.span
     return f"`{symbol.name}` stands in {span.source.name}, which is no file of this workspace"
@@ -127,10 +147,19 @@ def _no_name(text: str) -> str:
 class _Renaming:
     """A change of the names of symbols in files, by their paths."""
 
-    def __init__(self, files: Mapping[str, Document], symbol: Symbol, name: str) -> None:
+    def __init__(
+        self,
+        document: Document,
+        files: Mapping[str, Document],
+        symbol: Symbol,
+        name: str,
+        changeable: Callable[[str], bool],
+    ) -> None:
+        self.document = document
         self.files = files
         self.symbol = symbol
         self.name = name
+        self.changeable = changeable
         grouped = symbol.kind == "group"
         self.symbols = linked_groups(files.values(), symbol) if grouped else {symbol}
         self.found = {
@@ -139,10 +168,14 @@ class _Renaming:
         }
         self.ends = {path: [o.span.end for o in found] for path, found in self.found.items()}
 
+    def fixed(self, symbol: Symbol) -> str:
+        """Why a symbol keeps its name; empty where it need not."""
+        return _fixed(self.document, symbol, lambda path: path in self.files and self.changeable(path))
+
     def result(self) -> Rename | Refused:
         if self.name == self.symbol.name:
             return Rename({})
-        for reason in (self.out_of_reach, self.taken, self.misread):
+        for reason in (self.out_of_reach, self.named_beyond, self.taken, self.misread):
             if message := reason():
                 return Refused(message)
         found = ((path, places) for path, places in sorted(self.found.items()) if places)
@@ -150,9 +183,16 @@ class _Renaming:
 
     def out_of_reach(self) -> str:
         """Whether a group that must keep the same name can't have another one."""
-        reasons = (_fixed(self.files, symbol) for symbol in self.symbols)
+        reasons = (self.fixed(symbol) for symbol in self.symbols)
         return next(
             (f"weights go between groups of one name, and {reason}" for reason in reasons if reason), ""
+        )
+
+    def named_beyond(self) -> str:
+        """Whether the name stands in a file that is not to be changed."""
+        places = (found[0].span for path, found in self.found.items() if found and not self.changeable(path))
+        return next(
+            (f"it is named in {_place(place)}, which is no file of this workspace" for place in places), ""
         )
 
     def taken(self) -> str:

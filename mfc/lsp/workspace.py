@@ -85,6 +85,10 @@ class Workspace:
         """The name of a file, spelled as the client does."""
         return self.files[path].uri if path in self.files else str(from_fs_path(path))
 
+    def holds(self, path: str) -> bool:
+        """Whether a file is open, or lies in one of the folders that are."""
+        return path in self.files or any(path.startswith(os.path.join(f, "")) for f in self.folders)
+
     # ── what happens to files ───────────────────────────────────────────────────────────────────────────
 
     def configure(self, given: Any) -> None:

@@ -105,8 +105,8 @@ def _action(question: FileQuestion, action: Action, kind: str) -> types.CodeActi
 def prepare_rename(
     question: FileQuestion, params: types.PrepareRenameParams
 ) -> types.PrepareRenamePlaceholder:
-    analyses, offset = _named_at(question, params.position)
-    found = prepare(_documents(analyses), question.document, offset)
+    offset = question.offset(params.position)
+    found = prepare(question.document, offset, question.workspace.holds)
     if isinstance(found, Refused):
         raise Refusal(found.message)
     return types.PrepareRenamePlaceholder(question.range(found.span), found.name)
@@ -117,7 +117,8 @@ def rename_symbol(question: FileQuestion, params: types.RenameParams) -> types.W
     they are as they were looked at."""
     question.look_again()
     analyses, offset = _named_at(question, params.position)
-    found = rename(_documents(analyses), question.document, offset, params.new_name)
+    documents = (document for analysis in analyses for document in analysis.documents())
+    found = rename(documents, question.document, offset, params.new_name, question.workspace.holds)
     if isinstance(found, Refused):
         raise Refusal(found.message)
     if any(analysis.outdated for analysis in analyses):
@@ -130,10 +131,6 @@ def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[An
     offset = question.offset(position)
     symbol = symbol_at(question.document, offset)
     return [] if symbol is None else [*question.analyses(symbol.name)], offset
-
-
-def _documents(analyses: Iterable[Analysis]) -> list[Document]:
-    return [document for analysis in analyses for document in analysis.documents()]
 
 
 def move_files(question: Question, params: types.RenameFilesParams) -> types.WorkspaceEdit | None:

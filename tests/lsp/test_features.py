@@ -370,6 +370,25 @@ async def test_a_rename_that_can_not_be_is_refused_with_its_reason(editor: Edito
         )
 
 
+async def test_what_comes_with_mfc_or_lies_elsewhere_is_not_renamed(tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (tmp_path / "beyond.mfs").write_text("block outer() { relu() }\n")
+    (folder / "spec.mfs").write_text(
+        'import "std/cnn.mfs" (cnn)\nimport "../beyond.mfs" (outer)\nlet a = cnn(classes = 2)\n'
+    )
+    async with editing(folder, COMMAND, options={"allowOutside": str(tmp_path)}) as editor:
+        editor.open("spec.mfs")
+        assert "E0214" not in (codes(await editor.findings("spec.mfs")) or [])
+        for name, reason in [("cnn)", "comes with mfc"), ("classes", "comes with mfc"),
+                             ("outer", "is no file of this workspace")]:  # fmt: skip
+            place = editor.document("spec.mfs"), editor.at("spec.mfs", name)
+            with pytest.raises(JsonRpcException, match=reason):
+                await editor.text_document_prepare_rename_async(types.PrepareRenameParams(*place))
+            with pytest.raises(JsonRpcException, match=reason):
+                await editor.text_document_rename_async(types.RenameParams(*place, "fresh"))
+
+
 # ── layout ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

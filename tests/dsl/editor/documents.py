@@ -57,6 +57,13 @@ def of_file(path: Path) -> Document:
     return of_file_with(path, path.read_text())
 
 
+def of_copy(path: Path) -> Document:
+    """The document of a file as if it, with those beside it, were the user's own and did not come with the package."""
+    texts = {f"/spec/{beside.name}": beside.read_text() for beside in path.parent.glob("*.mfs")}
+    here = f"/spec/{path.name}"
+    return _document(Source(path.name, texts[here]), here, _Files(Path("/spec"), texts))
+
+
 def of_file_with(path: Path, text: str, at: int | None = None) -> Document:
     """The document of a file as if another text stood in it; with `at`, only what bears on a place of it is checked."""
     return _document(Source(path.name, text), path.as_posix(), DiskFiles([path.parent]), at)

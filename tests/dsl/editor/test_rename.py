@@ -136,14 +136,14 @@ def test_groups_that_give_weights_to_one_another_keep_one_name() -> None:
 )
 def test_what_the_language_names_keeps_its_name(marked: str, reason: str) -> None:
     documents = example()
-    assert prepare(documents, documents[0], at(marked)) == Refused(reason)
+    assert prepare(documents[0], at(marked)) == Refused(reason)
     assert rename(documents, documents[0], at(marked), "fresh") == Refused(reason)
 
 
 def test_components_of_ones_own_are_renamed_in_python() -> None:
     layers = "import mfc\n\n@mfc.labeler\nclass mine:\n    'Labels.'\n"
     document = of_text('use "layers.py" (mine)\n', layers_py=layers)
-    assert prepare([], document, 17) == Refused("`mine` is renamed where it is defined, in Python")
+    assert prepare(document, 17) == Refused("`mine` is renamed where it is defined, in Python")
 
 
 def test_what_comes_with_mfc_keeps_its_name() -> None:
@@ -155,22 +155,33 @@ let begun = first.body
 train second { data = digits  model = own  weights = begun  loss = cross_entropy()  epochs = 1 }
 """
     document = of_text(text)
-    name = document.bindings.occurrences[1].symbol.target.decl.span.source.name
-    reason = f"stands in {name}, which is no file of this workspace"
-    for marked, expected in [
-        ("(cn|n)", f"`cnn` {reason}"),
-        ("(cla|sses", f"`classes` {reason}"),
-        ("first.bo|dy", f"`body` {reason}"),
-        ("group bo|dy", f"weights go between groups of one name, and `body` {reason}"),
-    ]:
-        assert rename([document], document, at(marked, text), "fresh") == Refused(expected)
-    assert isinstance(rename(program(document), document, at("(cn|n)", text), "fresh"), Rename)
-    assert rename([document], document, at("train fi|rst", text), "first") == Rename({})
+    documents = program(document)
+    assert len(documents) == 2
+    for marked, name in [("(cn|n)", "cnn"), ("(cla|sses", "classes"), ("first.bo|dy", "body")]:
+        assert prepare(document, at(marked, text)) == Refused(f"`{name}` comes with mfc")
+        assert rename(documents, document, at(marked, text), "fresh") == Refused(f"`{name}` comes with mfc")
+    linked = "weights go between groups of one name, and `body` comes with mfc"
+    assert rename(documents, document, at("group bo|dy", text), "fresh") == Refused(linked)
+    assert rename(documents, document, at("train fi|rst", text), "first") == Rename({})
+
+
+def test_only_files_that_may_be_changed_are() -> None:
+    documents = example()
+    beyond = Refused("`conv` stands in /spec/parts.mfs, which is no file of this workspace")
+    for marked in ("(co|nv, width)", "{\r\n        co|nv(width"):
+        assert prepare(documents[0], at(marked), "/spec/main.mfs".__eq__) == beyond
+        assert rename(documents, documents[0], at(marked), "fresh", "/spec/main.mfs".__eq__) == beyond
+        assert rename(documents[:1], documents[0], at(marked), "fresh") == beyond
+    parts = documents[1]
+    found = rename(documents, parts, parts.text.index("conv"), "fresh", "/spec/parts.mfs".__eq__)
+    assert found == Refused("it is named in line 2 of main.mfs, which is no file of this workspace")
+    found = rename(documents, parts, parts.text.index("nf"), "fresh", "/spec/parts.mfs".__eq__)
+    assert isinstance(found, Rename)
 
 
 def test_a_name_that_can_be_changed_is_shown_as_it_stands() -> None:
     documents = example()
-    found = prepare(documents, documents[0], at('"body.st|em.side'))
+    found = prepare(documents[0], at('"body.st|em.side'))
     assert isinstance(found, Renamable)
     assert (found.name, found.span.start) == ("stem", at('"body.|stem.side'))
 
