@@ -14,7 +14,7 @@ from mfc.dsl.format import format
 from mfc.dsl.parse import parse
 from mfc.dsl.source import Source
 from mfc.runtime.disk import replacing
-from mfc.spec import MAX_BYTES
+from mfc.spec import MAX_BYTES, decoded
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,15 @@ def _lines(text: str) -> list[str]:
 
 def specs_in(paths: Iterable[str]) -> Iterator[str]:
     """The files that are meant: those named, and all specs in folders that are named and below. Folders whose names
-    begin with a dot are left out, and so are links to folders."""
+    begin with a dot are left out, and so are links to folders, pipes and devices."""
     for path in paths:
         if not os.path.isdir(path):
             yield path
             continue
         for folder, inside, files in os.walk(path):
             inside[:] = sorted(name for name in inside if not name.startswith("."))
-            yield from (os.path.join(folder, name) for name in sorted(files) if name.endswith(".mfs"))
+            specs = (os.path.join(folder, name) for name in sorted(files) if name.endswith(".mfs"))
+            yield from (spec for spec in specs if os.path.isfile(spec) or not os.path.exists(spec))
 
 
 def read_formatted(path: str) -> Formatted:
@@ -63,11 +64,7 @@ def read_formatted(path: str) -> Formatted:
 def formatted(name: str, content: bytes) -> Formatted:
     """What formatting makes of the content of a file. Raises OSError where it is no text: a byte that is none could not
     be written again."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise OSError(errno.EILSEQ, f"line {line} has a byte that is no text", name) from error
+    text = decoded(content, name)
     found = Diagnostics()
     parse(Source(name, text.removeprefix("\ufeff")), found)
     return Formatted(name, text, text if found.errors else format(text), found.errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -126,23 +127,18 @@ def read(
     file = Path(os.path.abspath(path))
     roots = [file.parent, *([Path(os.path.abspath(allow_outside))] if allow_outside is not None else [])]
     with open(file, "rb") as opened:
-        content = opened.read(MAX_BYTES)
-    if _is_binary(content):
-        raise OSError(errno.EILSEQ, "it is no text", str(path))
-    text = content.decode("utf-8-sig", errors="replace")
+        text = decoded(opened.read(MAX_BYTES), os.fspath(path)).removeprefix("\ufeff")
     return _compile(file, text, {n: _plain(v) for n, v in settings.items()}, roots, {}, opening)
 
 
-def _is_binary(content: bytes) -> bool:
-    """Whether it is a picture, an archive or the like. A stray byte that is no UTF-8, or a NUL in a text, is a mistake
-    in a spec, which the check shows where it is."""
-    if b"\0" not in content:
-        return False
+def decoded(content: bytes, name: str) -> str:
+    """The text of a file. Raises OSError where it is none in UTF-8."""
     try:
-        content.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
+        whole = len(content) < MAX_BYTES  # what was cut off may end within a letter
+        return codecs.getincrementaldecoder("utf-8")().decode(content, final=whole)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise OSError(errno.EILSEQ, f"line {line} has a byte that is no text in utf-8", name) from error
 
 
 def _plain(value: Any) -> Any:

@@ -142,10 +142,12 @@ def test_settings(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]
 def test_what_is_no_text(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("image.mfs").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
     Path("wide.mfs").write_text(SPEC, encoding="utf-16")
-    for name in ("image.mfs", "wide.mfs"):
+    Path("latin.mfs").write_bytes(b'let a = 1\nlet b = "caf\xe9"\n')
+    for name, line in (("image.mfs", 1), ("wide.mfs", 1), ("latin.mfs", 2)):
         for command in ("check", "run"):
             assert main([command, name]) == 2
-            assert capsys.readouterr() == ("", f"error: can't read {name}: it is no text\n")
+            said = f"error: can't read {name}: line {line} has a byte that is no text in utf-8\n"
+            assert capsys.readouterr() == ("", said)
 
 
 def test_nan_loss(pets: Path, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,6 +104,7 @@ def test_folders_stand_for_all_specs_in_them(capsys: pytest.CaptureFixture[str])
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(UNTIDY)
     Path("specs/link").symlink_to(Path("elsewhere").resolve())
+    os.mkfifo("specs/pipe.mfs")
     assert main(["fmt", "specs"]) == 0
     assert capsys.readouterr().out == "formatted specs/b.mfs\nformatted specs/deep/a.mfs\n"
     assert main(["fmt", "specs/link"]) == 0
@@ -145,7 +146,7 @@ def test_standard_input_that_cant_be_formatted_gives_nothing(
     ("content", "said"),
     [
         (None, "error: can't format a.mfs: no such file or directory\n"),
-        (b"let a = 1\n# \xff\n", "error: can't format a.mfs: line 2 has a byte that is no text\n"),
+        (b"let a = 1\n# \xff\n", "error: can't format a.mfs: line 2 has a byte that is no text in utf-8\n"),
     ],
 )
 def test_what_cant_be_read_is_said(
