@@ -58,15 +58,9 @@ class Question:
         yield from self.open
         yield from self.workspace.closed(word)
 
-    def look_again(self) -> None:
-        """Forgets what files were that have changed on disk: not every client tells when they do."""
-        self.open = [self.workspace.anew(a.file) if a.overlay.changed() else a for a in self.open]
-
     def parsed(self) -> Iterator[tuple[str, File]]:
         """All files by path, as far as the text alone tells."""
-        for analysis in self.open:
-            yield from ((document.path, document.file) for document in analysis.documents())
-        yield from self.workspace.parsed()
+        yield from self.workspace.parsed(self.files)
 
     def workspace_edit(self, edits: Mapping[str, list[TextEdit]]) -> WorkspaceEdit:
         """Changes of files by path. Of open ones the version is told, so that no other is changed, where the client
@@ -89,10 +83,6 @@ class FileQuestion(Question):
         super().__init__(workspace)
         self.analysis = analysis
         self.open = [analysis, *(other for other in self.open if other is not analysis)]
-
-    def look_again(self) -> None:
-        super().look_again()
-        self.analysis = self.open[0]
 
     @property
     def document(self) -> Document:

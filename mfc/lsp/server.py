@@ -23,7 +23,7 @@ from pygls.uris import to_fs_path
 from mfc.dsl.catalog import builtin_catalog
 from mfc.dsl.editor.semantic_tokens import OF_GRAMMAR
 from mfc.dsl.grammar import parser
-from mfc.lsp import commands, reading, writing
+from mfc.lsp import commands, features, reading, writing
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16
 from mfc.lsp.question import FileQuestion, Question, Refusal
@@ -90,6 +90,11 @@ class SpecServer(LanguageServer):
             return None
         question = FileQuestion(self.specs, analysis)
         return await self.answer(lambda: what(question))
+
+    def look_again(self) -> None:
+        """Has what hangs on files that have changed on disk be worked out and reported anew."""
+        if self.specs.look_again():
+            self.report()
 
     def failed(self, error: Exception) -> None:
         """Tells of a mistake in this package."""
@@ -205,49 +210,6 @@ _SYNCHRONISATION = (
     types.TEXT_DOCUMENT_DID_CLOSE,
 )
 
-FEATURES: dict[str, Callable[[FileQuestion, Any], Any]] = {
-    types.TEXT_DOCUMENT_HOVER: reading.show_hover,
-    types.TEXT_DOCUMENT_DEFINITION: reading.go_to_definition,
-    types.TEXT_DOCUMENT_DECLARATION: reading.go_to_definition,
-    types.TEXT_DOCUMENT_TYPE_DEFINITION: reading.go_to_type_definition,
-    types.TEXT_DOCUMENT_REFERENCES: reading.find_references,
-    types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT: reading.highlight,
-    types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: reading.document_symbols,
-    types.TEXT_DOCUMENT_DOCUMENT_LINK: reading.document_links,
-    types.TEXT_DOCUMENT_INLAY_HINT: reading.show_inlay_hints,
-    types.TEXT_DOCUMENT_CODE_LENS: reading.show_lenses,
-    types.TEXT_DOCUMENT_FOLDING_RANGE: reading.folding_ranges,
-    types.TEXT_DOCUMENT_SELECTION_RANGE: reading.selection_ranges,
-    types.TEXT_DOCUMENT_SIGNATURE_HELP: writing.show_signature,
-    types.TEXT_DOCUMENT_CODE_ACTION: writing.offer_actions,
-    types.TEXT_DOCUMENT_PREPARE_RENAME: writing.prepare_rename,
-    types.TEXT_DOCUMENT_RENAME: writing.rename_symbol,
-    types.TEXT_DOCUMENT_FORMATTING: writing.format_file,
-    types.TEXT_DOCUMENT_RANGE_FORMATTING: writing.format_part,
-}
-"""What is asked about a file."""
-
-_OPTIONS: dict[str, Any] = {
-    types.TEXT_DOCUMENT_CODE_ACTION: types.CodeActionOptions(
-        [types.CodeActionKind.QuickFix, writing.FIX_ALL]
-    ),
-    types.TEXT_DOCUMENT_SIGNATURE_HELP: types.SignatureHelpOptions(["(", ","], [")"]),
-}
-
-_COMPLETION = types.CompletionOptions(trigger_characters=[".", '"', "/", "(", "="], resolve_provider=True)
-
-_MOVES = types.FileOperationRegistrationOptions(
-    [
-        types.FileOperationFilter(types.FileOperationPattern(glob, kind), "file")
-        for glob, kind in (
-            ("**/*.mfs", types.FileOperationPatternKind.File),
-            ("**/*.py", types.FileOperationPatternKind.File),
-            ("**", types.FileOperationPatternKind.Folder),
-        )
-    ]
-)
-"""What is heard of before it is moved: imports may name it."""
-
 
 def make_server() -> SpecServer:
     """A server with all its features, for one client."""
@@ -304,8 +266,7 @@ def make_server() -> SpecServer:
 
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def did_save(_: types.DidSaveTextDocumentParams) -> None:
-        server.specs.saved()
-        server.report()
+        server.look_again()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
     def did_change_watched_files(params: types.DidChangeWatchedFilesParams) -> None:
@@ -330,11 +291,13 @@ def make_server() -> SpecServer:
         server.specs.folders = [folder for folder in folders if folder]
 
     def add(method: str, feature: Callable[[FileQuestion, Any], Any]) -> None:
-        @server.feature(method, _OPTIONS.get(method))
+        @server.feature(method, features.OPTIONS.get(method))
         async def asked(params: Any) -> Any:
+            if method in features.OVER_FILES:
+                server.look_again()
             return await server.about(params.text_document.uri, lambda question: feature(question, params))
 
-    for method, feature in FEATURES.items():
+    for method, feature in features.FEATURES.items():
         add(method, feature)
 
     @server.feature(types.WORKSPACE_SYMBOL)
@@ -342,12 +305,12 @@ def make_server() -> SpecServer:
         question = Question(server.specs)
         return await server.answer(lambda: reading.symbols_of_workspace(question, params))
 
-    @server.feature(types.WORKSPACE_WILL_RENAME_FILES, _MOVES)
+    @server.feature(types.WORKSPACE_WILL_RENAME_FILES, features.MOVES)
     async def move_files(params: types.RenameFilesParams) -> Any:
         question = Question(server.specs)
         return await server.answer(lambda: writing.move_files(question, params))
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, _COMPLETION)
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, features.COMPLETION)
     async def completion(params: types.CompletionParams) -> Any:
         return await server.completions(params)
 

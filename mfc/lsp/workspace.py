@@ -22,8 +22,9 @@ from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.editor.inlay_hints import HintOptions
 from mfc.dsl.params import Text
 from mfc.dsl.parse import parse
+from mfc.dsl.resolve import import_path
 from mfc.dsl.source import Source
-from mfc.dsl.syntax import File
+from mfc.dsl.syntax import File, Import
 from mfc.lsp.analysis import Analysis, Finding, OpenFile, Overlay, stamp
 from mfc.lsp.positions import UTF16
 from mfc.spec import DiskFiles
@@ -102,8 +103,7 @@ class Workspace:
         self.allow_outside = None
         if isinstance(outside, str) and outside:
             self.allow_outside = Path(self.folder, os.path.expanduser(outside))
-        self.renewed |= bool(self.files)
-        self._renew(self.files)
+        self._renew_unedited([*self.files])
 
     def open(self, uri: str, version: int, text: str) -> None:
         path = self.path(uri)
@@ -131,18 +131,22 @@ class Workspace:
         self.renewed |= not paths.issuperset(hanging)
         self._renew([*(paths & self.files.keys()), *hanging])
 
-    def saved(self) -> None:
-        """Forgets what hangs on files that have changed on disk: not every client tells when they do."""
-        self._renew([path for path, analysis in self.analyses.items() if analysis.overlay.changed()])
+    def look_again(self) -> bool:
+        """Forgets what hangs on files that have changed on disk, and gives whether anything does. Not every client
+        tells of them, so this comes before a question whose answer names places in other files."""
+        hanging = [path for path, analysis in self.analyses.items() if analysis.overlay.changed()]
+        self._renew_unedited(hanging)
+        return bool(hanging)
 
     def _renew(self, paths: Iterable[str]) -> None:
         for path in dict.fromkeys(paths):
             self.analyses.pop(path, None)  # what changed last stands last
-            self.analyses[path] = self.anew(self.files[path])
+            self.analyses[path] = Analysis(self.files[path], self._overlay(path), self.settings)
 
-    def anew(self, file: OpenFile) -> Analysis:
-        """An analysis of a file, of which nothing is known yet."""
-        return Analysis(file, self._overlay(file.path), self.settings)
+    def _renew_unedited(self, paths: Sequence[str]) -> None:
+        """The same of files whose own text is as it was."""
+        self.renewed |= bool(paths)
+        self._renew(paths)
 
     def _forget_importer(self, path: str) -> None:
         for imported, importers in [*self._importers.items()]:
@@ -181,7 +185,7 @@ class Workspace:
 
     def _reach(self) -> None:
         """Forgets what was found out about files when they were allowed to read others than they are now."""
-        self._renew([p for p, a in self.analyses.items() if {*self._roots(p)} != {*a.overlay.roots}])
+        self._renew_unedited([p for p, a in self.analyses.items() if {*self._roots(p)} != {*a.overlay.roots}])
 
     def closed(self, word: str = "") -> Iterator[Analysis]:
         """The specs in the workspace's folders that are not open and have a word in their text, as they lie on disk."""
@@ -209,17 +213,22 @@ class Workspace:
         roots = {*self._roots(analysis.file.path)}
         return analysis.settings is self.settings and {*analysis.overlay.roots} == roots
 
-    def parsed(self) -> Iterator[tuple[str, File]]:
-        """The specs in the workspace's folders that are not open, by path: they are read, and not checked."""
+    def parsed(self, files: Mapping[str, OpenFile]) -> Iterator[tuple[str, File]]:
+        """Files that are open, what they import, and the specs in the workspace's folders, by path: they are read, and
+        not checked."""
         kept: dict[str, tuple[Any, File]] = {}
         length = 0
-        for path in _specs(self.folders):
-            if path in self.files:
+        todo = deque((path, path) for path in (*files, *_specs(self.folders)))
+        met: set[str] = set()
+        while todo:
+            path, importer = todo.popleft()
+            if path in met:
                 continue
-            seen, known = stamp(path), self._parsed.get(path)
+            met.add(path)
+            seen, known = files.get(path) or stamp(path), self._parsed.get(path)
             if known is None or known[0] != seen:
                 try:
-                    text = self._overlay(path).read(path)
+                    text = files[path].text if path in files else self._disk(importer).read(path)
                 except (OSError, ValueError):
                     continue
                 known = seen, parse(Source(path, text), Diagnostics())
@@ -227,7 +236,14 @@ class Workspace:
             if length <= MAX_KEPT:
                 kept[path] = known
             yield path, known[1]
+            if importer in files:
+                imports = (d for d in known[1].declarations if isinstance(d, Import) and d.kind == "import")
+                todo += [(import_path(decl, path, self.standard), importer) for decl in imports]
         self._parsed = kept
+
+    def _disk(self, path: str) -> DiskFiles:
+        """What a file may read, as it lies on disk."""
+        return DiskFiles([Path(root) for root in self._roots(path)])
 
     def findings(self) -> Mapping[str, Sequence[Finding]]:
         """What is known of each file by now, its own analysis and those of the files that import it taken together.

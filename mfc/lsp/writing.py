@@ -18,7 +18,7 @@ from mfc.dsl.editor.rename import Refused, prepare, rename
 from mfc.dsl.editor.signature_help import signature_help
 from mfc.dsl.format import Edit as Layout
 from mfc.dsl.format import format_edits, format_range
-from mfc.lsp.analysis import Analysis, Finding
+from mfc.lsp.analysis import Finding
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.positions import UTF16, Positions
 from mfc.lsp.question import FileQuestion, Question, Refusal
@@ -115,8 +115,9 @@ def prepare_rename(
 def rename_symbol(question: FileQuestion, params: types.RenameParams) -> types.WorkspaceEdit:
     """Another name in all files, as they are when the answer is made. Those that are open are changed only as long as
     they are as they were looked at."""
-    question.look_again()
-    analyses, offset = _named_at(question, params.position)
+    offset = question.offset(params.position)
+    symbol = symbol_at(question.document, offset)
+    analyses = [] if symbol is None else [*question.analyses(symbol.name)]
     documents = (document for analysis in analyses for document in analysis.documents())
     found = rename(documents, question.document, offset, params.new_name, question.workspace.holds)
     if isinstance(found, Refused):
@@ -126,18 +127,10 @@ def rename_symbol(question: FileQuestion, params: types.RenameParams) -> types.W
     return question.workspace_edit({path: text_edits(question, edits) for path, edits in found.edits.items()})
 
 
-def _named_at(question: FileQuestion, position: types.Position) -> tuple[list[Analysis], int]:
-    """The specs in which the name at a position may stand, and its offset."""
-    offset = question.offset(position)
-    symbol = symbol_at(question.document, offset)
-    return [] if symbol is None else [*question.analyses(symbol.name)], offset
-
-
 def move_files(question: Question, params: types.RenameFilesParams) -> types.WorkspaceEdit | None:
     """The imports of all specs as they must be when files lie elsewhere. It is made before these are moved."""
     path = question.workspace.path
     moves = {path(file.old_uri): path(file.new_uri) for file in params.files}
-    question.look_again()
     found = moving(question.parsed(), moves, question.workspace.standard)
     edits = {
         path: [types.TextEdit(question.range(edit.span), edit.text) for edit in edits]

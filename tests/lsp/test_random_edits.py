@@ -26,9 +26,9 @@ from mfc.dsl.source import Source
 from mfc.lsp import reading, writing
 from mfc.lsp.analysis import Overlay
 from mfc.lsp.diagnostics import diagnostic_of
+from mfc.lsp.features import FEATURES
 from mfc.lsp.positions import UTF8, UTF16, UTF32, Positions
 from mfc.lsp.question import FileQuestion, Refusal
-from mfc.lsp.server import FEATURES
 from mfc.lsp.workspace import Client, Workspace
 from tests.lsp import specs
 

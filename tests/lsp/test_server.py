@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -143,6 +143,27 @@ async def test_a_save_looks_at_files_that_are_not_open(editor: Editor, folder: P
     (folder / "blocks.mfs").unlink()
     editor.text_document_did_save(types.DidSaveTextDocumentParams(editor.document("spec.mfs")))
     await editor.until(lambda: codes(editor.last("spec.mfs")) == ["E0212"])
+    await editor.until(lambda: len(editor.refreshed) >= 3)  # what the editor shows of the spec is of before
+
+
+async def test_places_are_told_of_files_as_they_are_though_no_client_tells_that_they_changed(
+    editor: Editor, folder: Path
+) -> None:
+    editor.open("spec.mfs")
+    assert await editor.findings("spec.mfs") == ()
+    document, position = editor.document("spec.mfs"), editor.at("spec.mfs", "dense(size)")
+    for lines in (1, 2):
+        (folder / "blocks.mfs").write_text("let a = b\n" * lines + BLOCKS)
+        context = types.ReferenceContext(include_declaration=True)
+        found = await (
+            editor.text_document_definition_async(types.DefinitionParams(document, position))
+            if lines == 1
+            else editor.text_document_references_async(types.ReferenceParams(context, document, position))
+        )
+        assert isinstance(found, Sequence)
+        places = [(place.uri, place.range.start.line) for place in found if isinstance(place, types.Location)]
+        assert (editor.uri("blocks.mfs"), lines) in places
+        await editor.until(lambda lines=lines: len(editor.last("blocks.mfs") or ()) == lines)
 
 
 async def test_other_places_are_related(editor: Editor) -> None:

@@ -12,8 +12,11 @@ from lsprotocol.types import (
     CodeActionContext,
     CodeActionParams,
     CompletionParams,
+    FileRename,
     Position,
+    PrepareRenameParams,
     Range,
+    RenameFilesParams,
     RenameParams,
     TextDocumentContentChangeWholeDocument,
     TextDocumentIdentifier,
@@ -28,7 +31,7 @@ from mfc.lsp.positions import Positions
 from mfc.lsp.question import FileQuestion, Question, Refusal
 from mfc.lsp.reading import symbols_of_workspace
 from mfc.lsp.workspace import Client, Workspace
-from mfc.lsp.writing import offer, offer_actions, rename_symbol
+from mfc.lsp.writing import move_files, offer, offer_actions, prepare_rename, rename_symbol
 
 
 def check(workspace: Workspace) -> None:
@@ -93,6 +96,7 @@ def question(workspace: Workspace, path: Path) -> FileQuestion:
 
 def renaming(workspace: Workspace, path: Path, name: str) -> dict[str, str]:
     """The texts of all files after the first name `name` of an open file was changed to `new`, by their names."""
+    workspace.look_again()
     file = workspace.files[str(path)]
     position = file.positions.position(file.text.index(name))
     params = RenameParams(TextDocumentIdentifier(file.uri), position, "new")
@@ -138,6 +142,36 @@ def test_a_name_is_changed_in_files_as_they_are_though_no_client_tells_that_they
         "other.mfs": f"# a line more\n{USER}".replace("old", "new"),
         "parts.mfs": f"# a line more\n{PARTS}".replace("old", "new"),
     }
+
+
+def test_what_hangs_on_files_that_changed_on_disk_is_forgotten_and_the_editor_asked_to_ask_again(
+    specs: Workspace, tmp_path: Path
+) -> None:
+    known = specs.analysis((tmp_path / "main.mfs").as_uri())
+    specs.renewed = False
+    assert not specs.look_again()
+    assert specs.analysis((tmp_path / "main.mfs").as_uri()) is known and not specs.renewed
+    (tmp_path / "parts.mfs").write_text("block other() { relu() }\n")
+    assert specs.look_again()
+    assert specs.renewed
+    check(specs)
+    assert codes(specs) == {"main.mfs": ["E0213"]}
+    assert not specs.look_again()
+
+
+def test_the_editor_asks_again_about_a_file_that_may_read_more_than_before(tmp_path: Path) -> None:
+    texts = {
+        "once.mfs": PARTS,
+        "parts/twice.mfs": 'import "../once.mfs" (old)\nblock twice() { old()  old() }\n',
+    }
+    workspace = write(tmp_path, texts)
+    check(workspace)
+    assert codes(workspace) == {"twice.mfs": ["E0214"]}
+    workspace.renewed = False
+    workspace.open((tmp_path / "main.mfs").as_uri(), 1, 'import "parts/twice.mfs" (twice)\n')
+    check(workspace)
+    assert "twice.mfs" not in codes(workspace)
+    assert workspace.renewed
 
 
 def test_a_name_is_not_changed_while_files_change(
@@ -205,6 +239,43 @@ def test_symbols_of_the_workspace_check_no_spec_that_is_not_open(
     (tmp_path / "other.mfs").write_text("block three() { relu() }\n")
     assert asked() == ["old", "three", "two"]
     assert [source.text for source in parsed] == ["block three() { relu() }\n"]
+
+
+def test_what_the_text_alone_tells_waits_for_no_check(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(specs, tmp_path / "main.mfs", f"let more = 1\n{USER}")
+    monkeypatch.setattr("mfc.lsp.analysis.compile", lambda *_, **__: pytest.fail("a spec is compiled"))
+    found = symbols_of_workspace(Question(specs), WorkspaceSymbolParams(""))
+    assert sorted(symbol.name for symbol in found) == ["more", "old", "two", "two"]
+    moves = RenameFilesParams([FileRename(*((tmp_path / name).as_uri() for name in ("parts.mfs", "b.mfs")))])
+    edit = move_files(Question(specs), moves)
+    assert edit is not None and edit.changes is not None
+    assert sorted(uri.rpartition("/")[2] for uri in edit.changes) == ["main.mfs", "other.mfs"]
+
+
+def test_symbols_are_those_of_what_open_specs_import_too(tmp_path: Path) -> None:
+    workspace = write(tmp_path, {"parts/two.mfs": 'import "../parts.mfs" (old)\n', "parts.mfs": PARTS})
+    workspace.folders = []
+    workspace.close((tmp_path / "parts.mfs").as_uri())
+
+    def asked() -> list[str]:
+        found = symbols_of_workspace(Question(workspace), WorkspaceSymbolParams(""))
+        return [symbol.name for symbol in found]
+
+    assert asked() == []  # it may not read above its folder
+    workspace.configure({"allowOutside": str(tmp_path)})
+    assert asked() == ["old"]
+
+
+def test_whether_a_name_can_be_changed_is_told_by_its_spec_alone(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = question(specs, tmp_path / "main.mfs")
+    position = asked.analysis.file.positions.position(USER.index("old"))
+    monkeypatch.setattr("mfc.lsp.analysis.compile", lambda *_, **__: pytest.fail("a spec is compiled"))
+    found = prepare_rename(asked, PrepareRenameParams(TextDocumentIdentifier(""), position))
+    assert found.placeholder == "old"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
