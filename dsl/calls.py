@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from mfc.dsl import other_names
@@ -32,7 +34,7 @@ class Slot:
     named: bool = False
 
 
-@node
+@dataclass(eq=False)
 class Signature:
     """What a call may be given: `others` is the type of arguments by any other name, where those are taken."""
 
@@ -40,12 +42,17 @@ class Signature:
     slots: Sequence[Slot]
     others: Type | None = None
 
-    @property
+    @cached_property
     def positional(self) -> list[Slot]:
         return [slot for slot in self.slots if not slot.named]
 
     def slot(self, name: str) -> Slot | None:
-        return next((slot for slot in self.slots if slot.name == name), None)
+        """The slot of a name; of two the first."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Slot]:
+        return {slot.name: slot for slot in reversed(self.slots)}
 
 
 @node

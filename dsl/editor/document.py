@@ -80,16 +80,17 @@ class Document:
         """The nodes of the tree whose spans hold the offset or end there, outermost first."""
         found: list[Any] = []
         inside: Sequence[Any] = self.file.declarations
-        last = bisect_right(inside, offset, key=_start)
-        if last and offset <= inside[last - 1].span.end:
-            inside = inside[last - 1 : last]  # the others need not be looked at
-        while inside:
-            holding = [node for node in inside if node.span.start <= offset <= node.span.end]
-            if not holding:
-                break
-            found.append(holding[-1])  # of two that meet at the offset the one that begins there
-            inside = list(children(holding[-1]))
+        while (node := _holding(inside, offset)) is not None:
+            found.append(node)
+            if id(node) not in self._children:
+                self._children[id(node)] = [*children(node)]
+            inside = self._children[id(node)]
         return found
+
+    @cached_property
+    def _children(self) -> dict[int, Sequence[Any]]:
+        """By the `id` of each node that was come by: a body of a thousand lines may be asked about at each of them."""
+        return {}
 
     def comment_at(self, offset: int) -> Comment | None:
         """The comment that the offset is in, or at the end of."""
@@ -141,6 +142,15 @@ class Document:
                 if span.source is self.source and shape not in known:
                     known.append(shape)
         return found
+
+
+def _holding(nodes: Sequence[Any], offset: int) -> Any:
+    """Of nodes in the order of the text the one that holds an offset or ends there; of two that meet the second."""
+    last = bisect_right(nodes, offset, key=_start)
+    if last and offset <= nodes[last - 1].span.end:
+        return nodes[last - 1]
+    # What could not be read may reach over what is behind it.
+    return next((node for node in reversed(nodes[:last]) if offset <= node.span.end), None)
 
 
 def _start(node: Any) -> int:

@@ -33,6 +33,7 @@ from mfc.dsl.syntax import (
     Literal,
     Missing,
     Name,
+    Parameter,
     Unary,
 )
 from mfc.dsl.types import ANY, BOOL, INT, Type
@@ -52,6 +53,7 @@ class Expressions:
         self.regions: list[Region] = []
         self.train: Declared | None = None
         self.signatures: dict[str, Signature] = {}
+        self.by_name: dict[Declared, dict[str, Parameter]] = {}
         self.scopes: dict[Scope, int] = {}
         self.aliases: dict[Symbol, Symbol | None] = {}
 
@@ -194,13 +196,19 @@ class Expressions:
         """What the name of an argument stands for: of a declaration, its parameter."""
         if symbol is not None and isinstance(symbol.target, Declared):
             declared = symbol.target
-            for parameter in getattr(declared.decl, "params", None) or ():
-                if parameter.name.text == name:
-                    return local_symbol("parameter", parameter.name, declared.module.path, parameter)
+            if (parameter := self.parameters_of(declared).get(name)) is not None:
+                return local_symbol("parameter", parameter.name, declared.module.path, parameter)
         known = slot is not None or (signature is not None and signature.others is not None)
         if symbol is None or not known:
             return Symbol("unknown", name)
         return Symbol("argument", name, symbol.home or symbol.name, -1, slot)
+
+    def parameters_of(self, declared: Declared) -> dict[str, Parameter]:
+        """The parameters of a declaration by name; of two with one name the first."""
+        if declared not in self.by_name:
+            params = getattr(declared.decl, "params", None) or ()
+            self.by_name[declared] = {parameter.name.text: parameter for parameter in reversed(params)}
+        return self.by_name[declared]
 
     def bound(self, name: str, binding: Any, kinds: Iterable[str] = ()) -> Symbol:
         match binding:

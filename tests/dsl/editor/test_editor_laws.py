@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from mfc.dsl.editor.code_actions import code_actions, fix_all
 from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import Completion, complete, documentation
-from mfc.dsl.editor.document import Document
+from mfc.dsl.editor.document import Document, children
 from mfc.dsl.editor.hover import hover
 from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.signature_help import signature_help
-from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with
+from tests.dsl import generated_specs
+from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with, of_text
 
 ALL = sorted(SPECS.rglob("*.mfs"))
 TEXTS = {path: path.read_text() for path in ALL}
@@ -50,6 +52,25 @@ def ask_of_whole(document: Document) -> None:
     everything = fix_all(document)
     edits = everything.edits if everything else ()
     assert all(one.span.end <= other.span.start for one, other in itertools.pairwise(edits))
+
+
+def around(document: Document, offset: int) -> list[Any]:
+    """The nodes around a place, all being looked at: of two that meet there the second."""
+    found: list[Any] = []
+    inside = [*document.file.declarations]
+    while holding := [node for node in inside if node.span.start <= offset <= node.span.end]:
+        found.append(holding[-1])
+        inside = [*children(holding[-1])]
+    return found
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.data())
+def test_the_nodes_around_a_place_are_found_without_a_look_at_all(seed: int, data: st.DataObject) -> None:
+    text = generated_specs.generate(seed)
+    document = of_text(text[: data.draw(st.integers(0, len(text)), "end")])
+    for offset in range(0, len(document.text) + 1, 3):
+        assert document.nodes_at(offset) == around(document, offset)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.relative_to(SPECS).as_posix())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache, partial
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from mfc.dsl.editor.rename import Rename, rename
 from mfc.dsl.editor.semantic_tokens import semantic_tokens
 from tests.dsl.editor.documents import of_text
 
+TraceFunction = Callable[[FrameType, str, Any], Any]
 LINES = 60
 
 SPECS: dict[str, Callable[[int], str]] = {
@@ -38,6 +40,13 @@ SPECS: dict[str, Callable[[int], str]] = {
     ),
     "declarations with comments": lambda n: "".join(
         f"# {i}\nblock b{i:05}() {{ relu() }}  # {i}\n" for i in range(n)
+    ),
+    "uses of a parameter": lambda n: "block b(nf) {\n" + "    conv2d(nf, 3)\n" * n + "}",
+    "uses of a parameter with values": lambda n: (
+        "block b(nf) {\n" + "    conv2d(nf, 3)\n" * n + "}\nmodel net { input = image(3, 8, 8)  b(8) }"
+    ),
+    "unfinished phases": lambda n: (
+        "train t {\n" + "".join(f"    phase p{i:05} {{ }}\n" for i in range(n)) + "}"
     ),
     "groups": lambda n: (
         "model net {\n" + "".join(f"    group g{i:05} {{ relu() }}\n" for i in range(n)) + "}"
@@ -64,20 +73,34 @@ def _middle(document: Document) -> int:
     return (found or document.bindings.occurrences)[0].span.start
 
 
-def calls(run: Callable[[], object]) -> int:
-    """How many functions are called; each item that a generator gives counts as well."""
+def steps(run: Callable[[], object]) -> int:
+    """How many lines are executed, and how many functions called that are not in Python. A line counts again for each
+    item that it goes over, as in a comprehension."""
     count = 0
 
-    def seen(frame: FrameType, event: str, _: object) -> None:
+    def line(frame: FrameType, event: str, _: object) -> TraceFunction:
         nonlocal count
-        count += event in ("call", "c_call")
+        count += event == "line"
+        return line
 
-    sys.setprofile(seen)
+    def call(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "c_call"
+
+    before = sys.gettrace()  # that of a debugger, or of what measures coverage
+    sys.settrace(line)
+    sys.setprofile(call)
     try:
         run()
     finally:
         sys.setprofile(None)
+        sys.settrace(before)
     return count
+
+
+def test_each_item_of_a_comprehension_is_a_step() -> None:
+    few, many = range(10), range(1010)
+    assert steps(lambda: [-item for item in many]) - steps(lambda: [-item for item in few]) == 1000
 
 
 def assert_linear(cost: Callable[[int], int]) -> None:
@@ -97,12 +120,12 @@ def asked(spec: str, feature: str, lines: int) -> int:
     """What a feature costs that is the first to be asked of a document."""
     document = known(spec, lines)
     fresh, place = Document(document.compiled, document.module, document.recording), _middle(document)
-    return calls(lambda: FEATURES[feature](fresh, place))
+    return steps(lambda: FEATURES[feature](fresh, place))
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_checking(spec: str) -> None:
-    assert_linear(lambda n: calls(partial(compiled, spec, n)))
+    assert_linear(lambda n: steps(partial(compiled, spec, n)))
 
 
 @pytest.mark.parametrize("feature", FEATURES)
