@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from mfc.dsl.catalog import Catalog, read_components
 from mfc.dsl.component import Component
-from mfc.dsl.diagnostics import Diagnostics
+from mfc.dsl.diagnostics import Diagnostics, Fix
 from mfc.dsl.parse import parse
 from mfc.dsl.source import Source, Span
 from mfc.dsl.suggest import did_you_mean
@@ -209,7 +209,19 @@ class _Resolver:
     # ── other files ─────────────────────────────────────────────────────────────────────────────────────
 
     def locate(self, decl: Import, module: Module) -> str | None:
-        """The absolute path that an import means, or None where it leaves the spec's folder tree."""
+        """The absolute path that an import means, or None where it can't be that of such a file, or leaves the spec's
+        folder tree."""
+        written = str(decl.path.value)
+        if not written.strip("./") or written.endswith("/"):
+            self.unread(decl, "it names no file", help='write a path such as `"blocks.mfs"`')
+            return None
+        other, suffix = ("use", ".py") if decl.kind == "import" else ("import", ".mfs")
+        if written.endswith(suffix):
+            word = Span(decl.span.source, decl.span.start, decl.span.start + len(decl.kind))
+            holds = "Python components" if other == "use" else "declarations"
+            help, fix = f"write `{other}`: it holds {holds}", Fix(f"Write `{other}`", word, other)
+            self.unread(decl, f"`{decl.kind}` reads no {suffix} files", help=help, fix=fix)
+            return None
         path = import_path(decl, module.path, self.files.standard)
         roots = (*self.files.roots, posixpath.join(self.files.standard, STANDARD_FOLDER.rstrip("/")))
         if any(path.startswith(root.rstrip("/") + "/") for root in roots):
@@ -227,23 +239,25 @@ class _Resolver:
         try:
             return self.files.read(path)
         except UnicodeDecodeError:
-            reason = "it is not UTF-8 text"
+            self.unread(decl, "it is not UTF-8 text", path)
         except FileNotFoundError:
-            reason = "there is no such file"
+            help = "paths are relative to the folder of the file that names them"
+            self.unread(decl, "there is no such file", path, help)
+        except IsADirectoryError:
+            self.unread(decl, "it is a folder", path)
         except OSError as error:
-            reason = error.strerror or str(error)
+            self.unread(decl, error.strerror or str(error), path)
         except ValueError:
-            reason = "no file can have such a name"
-        self.diagnostics.add(
-            "E0212",
-            decl.path.span,
-            f'"{decl.path.value}" can\'t be read: {reason}',
-            f"looked for {self.files.display(path)}",
-            help="paths are relative to the folder of the file that names them"
-            if "no such" in reason
-            else "",
-        )
+            self.unread(decl, "no file can have such a name", path)
         return None
+
+    def unread(
+        self, decl: Import, reason: str, path: str = "", help: str = "", fix: Fix | None = None
+    ) -> None:
+        """Reports that what an import names can't be read, at `path` if it was looked for."""
+        label = f"looked for {self.files.display(path)}" if path else ""
+        message = f'"{decl.path.value}" can\'t be read: {reason}'
+        self.diagnostics.add("E0212", decl.path.span, message, label, help=help, fix=fix)
 
     def imported(self, decl: Import, module: Module) -> Iterator[tuple[Name, Binding]]:
         other = self.imported_module(decl, module)
