@@ -147,9 +147,10 @@ def format_file(question: FileQuestion, _: types.DocumentFormattingParams) -> li
 
 
 def format_part(question: FileQuestion, params: types.DocumentRangeFormattingParams) -> list[types.TextEdit]:
-    """Formats the lines that a range has a part of; one that ends where a line begins has none of that."""
+    """Formats the lines that a range has a part of; one that ends where a line begins has none of that, unless it is
+    empty: old Neovims say so of a single line."""
     file, first, end = question.analysis.file, params.range.start.line, params.range.end
-    if end.character:
+    if end.character or end == params.range.start:
         end = types.Position(end.line + 1, 0)
     lines = types.Range(types.Position(first, 0), end)
     return _layout(question, format_range(file.text, *file.positions.offsets(lines)))
@@ -168,6 +169,7 @@ def show_signature(question: FileQuestion, params: types.SignatureHelpParams) ->
     if found is None:
         return None
     label = Positions(found.label, UTF16)  # counted so whatever was agreed on: it is no position in a file
+    active = len(found.parameters) if found.active is None else found.active  # behind the last: none of them
     shown = types.SignatureInformation(
         label=found.label,
         documentation=markdown(found.doc),
@@ -178,8 +180,8 @@ def show_signature(question: FileQuestion, params: types.SignatureHelpParams) ->
             )
             for parameter in found.parameters
         ],
+        active_parameter=active,  # a null here, which is what is sent without it, means none to newer clients
     )
-    active = len(found.parameters) if found.active is None else found.active  # behind the last: none of them
     return types.SignatureHelp([shown], active_signature=0, active_parameter=active)
 
 

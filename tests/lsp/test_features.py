@@ -414,6 +414,16 @@ async def test_formatting_of_a_part(editor: Editor) -> None:
     assert after.replace(" ", "") == specs.SPEC.replace(" ", "") and after != specs.SPEC
 
 
+async def test_formatting_of_an_empty_range_is_of_its_line(editor: Editor) -> None:
+    """Neovim 0.7 asks so for `gqq`."""
+    line = next(i for i, text in enumerate(specs.SPEC.splitlines()) if "label" in text)
+    start = types.Position(line, 0)
+    edits = await editor.text_document_range_formatting_async(
+        types.DocumentRangeFormattingParams(editor.document(SPEC), types.Range(start, start), OPTIONS)
+    )
+    assert edits is not None and {edit.range.start.line for edit in edits} == {line}
+
+
 # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -424,7 +434,8 @@ async def test_signature_help(editor: Editor) -> None:
     found = await editor.text_document_signature_help_async(where)
     assert found is not None
     [signature] = found.signatures
-    assert signature.label.startswith("one_cycle(") and signature.parameters and found.active_parameter == 0
+    assert signature.label.startswith("one_cycle(") and signature.parameters
+    assert found.active_parameter == signature.active_parameter == 0
     start, end = signature.parameters[0].label
     assert isinstance(start, int) and isinstance(end, int)
     assert signature.label[start:end].startswith("lr")
