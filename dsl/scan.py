@@ -142,6 +142,16 @@ def string_at(text: str, offset: int) -> int | None:
     return None if found is None or found.lastgroup == "COMMENT" else found.start(found.lastgroup or 0)
 
 
+def string_end(text: str, start: int) -> int | None:
+    """Where the string ends that begins at an offset; None where it has no end yet. Where quotes of the line are left
+    without another one, it is this string that is being typed: the next quote begins one behind it."""
+    end = text.find("\n", start)
+    pieces = [*_TOKEN.finditer(text, start, len(text) if end < 0 else end)]
+    if not pieces or pieces[0].lastgroup != "STRING" or any(p.lastgroup == "UNCLOSED" for p in pieces):
+        return None
+    return pieces[0].end()
+
+
 def _open_text(text: str, offset: int) -> re.Match[str] | None:
     """The comment or string that an offset is in."""
     *_, last = (None, *_TOKEN.finditer(text, text.rfind("\n", 0, offset) + 1, offset))

@@ -21,7 +21,7 @@ from mfc.dsl.editor.offers_of_values import offer_arguments, offer_values
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.fields import BY_KIND
 from mfc.dsl.resolve import import_path
-from mfc.dsl.scan import DECLARATION_WORDS, KEYWORDS
+from mfc.dsl.scan import DECLARATION_WORDS, KEYWORDS, string_at, string_end
 from mfc.dsl.source import Source, Span
 from mfc.dsl.syntax import (
     Argument,
@@ -41,9 +41,7 @@ from mfc.dsl.words import DECLARATIONS as DECLARATION_DOCS
 from mfc.dsl.words import EXPRESSIONS, INPUTS, TARGETS, TYPES
 
 _PATH = re.compile(r'[ \t\ufeff]*(import|use)[ \t]+r?"(?P<path>[^"\n]*)\Z')
-_IN_STRING = re.compile(r'(?:[^"#\n]|"(?:[^"\\\n]|\\[^\n])*")*"(?P<written>[^"\\\n]*)\Z')
-_PATH_REST = re.compile(r'(?P<part>[^"\\\n/,(){}]*)(?:/[^"\\\n,(){}]*)?"')
-_REST = re.compile(r'(?P<word>\w*)(?P<closing>"|(?=[^"\n]*$))', re.MULTILINE)
+_WORD = re.compile(r"\w*")
 
 
 def complete(
@@ -128,27 +126,24 @@ def _in_string(document: Document, offset: int, nearby: Nearby, text: str | None
     yet; None where the offset is in no string."""
     source = document.source if text in (None, document.text) else Source(document.source.name, text or "")
     text = source.text
-    match = _IN_STRING.match(text, text.rfind("\n", 0, offset) + 1, offset)
-    rest = _REST.match(text, offset)
-    if match is None:
+    opened = string_at(text, offset)
+    if opened is None or text[opened] not in 'r"':
         return None
-    path = _PATH_REST.match(text, offset)
-    quote, closed = match.start("written") - 1, path is not None
-    if path is None and rest is None:
+    end = string_end(text, opened)
+    here = cursor(document, opened, text[:opened] + text[offset if end is None else end :])
+    first = opened + (2 if text[opened] == "r" else 1)
+    written, rest = text[first:offset], "" if end is None else text[offset : end - 1]
+    if here is None or "\\" in written + rest:
         return []
-    here = cursor(document, quote, text[:quote] + text[path.end() if path is not None else offset :])
-    if here is None:
-        return []
+    closing = '"' if end is None else ""
     if here.name is not None and PATH in wanted.members(here.bindings.wants.get(here.name, ANY)):
-        start = quote + 2 + match["written"].rfind("/")
-        span = Span(source, start, path.end("part") if path is not None else offset)
-        return entries(here, nearby, match["written"], span, "" if closed else '"')
-    if rest is None:
+        span = Span(source, first + written.rfind("/") + 1, offset + len(rest.partition("/")[0]))
+        return entries(here, nearby, written, span, closing)
+    if not _WORD.fullmatch(rest):
         return []  # more than the one word stands in it
-    end = rest.end("word") if closed else offset
     offers = Offers(here, nearby)
     _offer(offers)
-    span, closing = Span(source, quote + 1, end), "" if closed else '"'
+    span = Span(source, first, offset + len(rest))
     return [
         replace(item, span=span, text=types.quoted(item.label)[1:-1] + closing)
         for item in offers.sorted()

@@ -218,6 +218,15 @@ def test_paths_go_on_to_what_lies_in_folders() -> None:
 def test_a_path_is_taken_with_its_end() -> None:
     image_files = DATA.format('image_files("pets/t▮r/x")')
     assert after(image_files, "train/") == DATA.format('image_files("pets/train/x")')
+    for written, expected in {
+        'image_files("p▮x/{split}/y")': 'image_files("pets/{split}/y")',
+        'image_files("p▮x,(y)")': 'image_files("pets")',
+        'image_files(r"p▮")': 'image_files(r"pets")',
+        'image_files("p▮, extensions = [".png"])': 'image_files("pets, extensions = [".png"])',
+    }.items():
+        assert after(DATA.format(written), "pets/") == DATA.format(expected)
+    table = DATA.format('image_table("la▮, "pets")')
+    assert after(table, "labels.csv") == DATA.format('image_table("labels.csv", "pets")')
     assert after('param table: path = "la▮', "labels.csv") == 'param table: path = "labels.csv"'
     assert after('param table: path = "▮"', "labels.csv") == 'param table: path = "labels.csv"'
     assert after('param table: path = "▮', "pets/") == 'param table: path = "pets'
