@@ -184,7 +184,9 @@ def _plurals(kind: str) -> Iterable[str]:
 
 def hint(name: str, among: Sequence[Entry]) -> str:
     """What was probably meant by a name that no entry has; empty where nothing is near it."""
-    word = name.strip().removesuffix("()").rpartition(".")[2]  # of `nn.Sequential`
+    prefix, _, word = name.strip().removesuffix("()").rpartition(".")  # of `nn.Sequential`
+    if prefix and (same := look_up(word, among)):
+        return f"here it is `{same[0].name}`"
     said = other_names.asked(word) or other_names.component(word, KINDS) or other_names.field(word, _fields())
     if said or (said := _argument(word, among)):
         return said

@@ -102,6 +102,8 @@ def test_what_is_near_or_has_another_name_elsewhere_is_hinted_at() -> None:
         ("CategoryBlock", "data NAME: image -> category"),
         ("MaskBlock", "image -> mask"),
         ("nn.Sequential", "model NAME { ... }"),
+        ("nn.Linear", "here it is `linear`"),
+        ("torch.optim.Adam", "here it is `adam`"),
         ("SentencePieceTokenizer", "here it is `sentencepiece`"),
         ("wandb", "`tensorboard`"),
         ("fit", "`train NAME { ... }`"),
