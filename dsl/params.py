@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 PLAIN = {"int": INT, "float": FLOAT, "bool": BOOL, "string": STRING, "path": PATH}
 COMMAND_LINE = "--set"
+
+_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,])+')
+"""One of a list on a command line. A string may stand in quotes there, as a spec has it."""
 
 
 def type_of(written: TypeExpr, diagnostics: Diagnostics) -> Type:
@@ -129,12 +133,18 @@ def parse_setting(text: str, kind: Type) -> Any:
             return _number(float, text)
         case ListOf():
             inner = text.strip().removeprefix("[").removesuffix("]")
-            return [parse_setting(item.strip(), kind.item) for item in inner.split(",") if item.strip()]
+            items = [item.strip() for item in _ITEM.findall(inner)]
+            return [parse_setting(_unquoted(item), kind.item) for item in items if item]
         case Choice():
             return next((v for v in kind.values if str(v) == text), text)
     if kind == BOOL:
         return {"true": True, "false": False}.get(text.lower(), text)
     return text
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
 
 
 def _number(of: type, text: str) -> Any:
@@ -144,13 +154,18 @@ def _number(of: type, text: str) -> Any:
         return text
 
 
-def check_settings(program: Program, settings: Mapping[str, Any], diagnostics: Diagnostics) -> None:
-    """Reports settings that no param of the spec, or of what it imports by name, answers to."""
-    params = {
+def settable(program: Program) -> set[str]:
+    """The names of params that can be set from outside: those of the spec, and of what it imports by name."""
+    return {
         name
         for name, binding in program.entry.names.items()
         if isinstance(binding, Declared) and isinstance(binding.decl, Param)
     }
+
+
+def check_settings(program: Program, settings: Mapping[str, Any], diagnostics: Diagnostics) -> None:
+    """Reports settings that no param answers to."""
+    params = settable(program)
     for name, value in settings.items():
         if name not in params:
             source = Source(COMMAND_LINE, f"{name}={value}")

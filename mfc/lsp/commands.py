@@ -6,19 +6,25 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from mfc.dsl.params import Text
+from mfc.dsl.params import Text, settable
 from mfc.dsl.values import show
-from mfc.lsp.question import FileQuestion
+from mfc.lsp.workspace import Workspace
+from mfc.spec import read
 
+OPTIONS = "mfc.options"
 PLAN_TEXT = "mfc.planText"
 """Not `mfc.plan`: that is the client's, which types it into a terminal."""
 
 
-def options(question: FileQuestion) -> list[str]:
-    """The options of a command line that mean what the client's settings do to a file."""
-    workspace, names = question.workspace, question.document.compiled.program.entry.names
+def options(workspace: Workspace, path: str) -> list[str]:
+    """The options of a command line that mean what the client's settings do to a spec. A command line is about the spec
+    as it lies on disk, be it open or not, and so are they."""
     outside = workspace.allow_outside
     found = [] if outside is None else ["--allow-outside", str(outside)]
+    try:
+        names = settable(read(path, {}, allow_outside=outside, opening=True).compiled.program)
+    except OSError:
+        return found  # what they are given to tells of it
     for name, value in workspace.settings.items():
         if name in names:
             found += ["--set", f"{name}={value if isinstance(value, Text) else show(value)}"]

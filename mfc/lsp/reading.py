@@ -76,7 +76,8 @@ def show_inlay_hints(question: FileQuestion, params: types.InlayHintParams) -> l
 
 
 def show_lenses(question: FileQuestion, _: types.CodeLensParams) -> list[types.CodeLens]:
-    """The commands are the client's: it has the terminal. They take the spec's URI and the name of a declaration."""
+    """The commands are the client's: it has the terminal. They take the spec's URI and the name of a declaration; the
+    options are asked for when one is run, which they also are where no lens is."""
     return [
         types.CodeLens(
             question.range(lens.span),

@@ -331,10 +331,13 @@ def make_server() -> SpecServer:
         found = await server.some_tokens(params.text_document.uri, params.range)
         return None if found is None else types.SemanticTokens(found)
 
+    @server.command(commands.OPTIONS)
+    async def options(uri: str) -> list[str]:
+        return await server.work(lambda: commands.options(server.specs, server.specs.path(uri)))
+
     @server.command(commands.PLAN_TEXT)
     async def plan_text(uri: str, *targets: str) -> str:
-        options = await server.about(uri, commands.options)
-        return await commands.plan_text(server.specs.path(uri), options or [], targets)
+        return await commands.plan_text(server.specs.path(uri), await options(uri), targets)
 
     return server
 
