@@ -12,8 +12,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     const started = (server = new Server(output));
     context.subscriptions.push(
         output,
-        vscode.commands.registerCommand("mfc.run", (...given: unknown[]) => inTerminal("run", given)),
-        vscode.commands.registerCommand("mfc.plan", (...given: unknown[]) => inTerminal("plan", given)),
+        vscode.commands.registerCommand("mfc.run", (...given: unknown[]) =>
+            inTerminal("run", given, started),
+        ),
+        vscode.commands.registerCommand("mfc.plan", (...given: unknown[]) =>
+            inTerminal("plan", given, started),
+        ),
         vscode.commands.registerCommand("mfc.restart", () => started.restart()),
         vscode.workspace.onDidChangeConfiguration(async (change) => {
             if (change.affectsConfiguration("mfc.path") || change.affectsConfiguration("mfc.args")) {

@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import * as vscode from "vscode";
-import { type Executable, LanguageClient } from "vscode-languageclient/node";
+import { type Executable, ExecuteCommandRequest, LanguageClient } from "vscode-languageclient/node";
 
 import { find, program } from "./program";
 
@@ -23,6 +23,18 @@ export class Server {
 
     stop(): Promise<void> {
         return this.#inTurn(() => this.#stop());
+    }
+
+    /** The options of a command line that mean what the settings do to a spec as it was saved. Where no server runs,
+     * nothing was checked with them. */
+    async options(spec: vscode.Uri): Promise<string[]> {
+        await this.#last;
+        const client = this.#client;
+        if (!client?.isRunning()) {
+            return [];
+        }
+        const uri = client.code2ProtocolConverter.asUri(spec);
+        return client.sendRequest(ExecuteCommandRequest.type, { command: "mfc.options", arguments: [uri] });
     }
 
     /** One after the other, so that no two servers are started by settings that change in quick succession. */
@@ -52,7 +64,7 @@ export class Server {
                 { scheme: "untitled", language: "mfs" },
             ],
             outputChannel: this.output,
-            synchronize: { configurationSection: ["mfc.settings", "mfc.allowOutside"] },
+            synchronize: { configurationSection: ["mfc.settings", "mfc.allowOutside", "mfc.hints"] },
         });
         this.#client = client;
         await client.start().catch(() => {}); // the client has told of it

@@ -86,6 +86,20 @@ test("the server has the values of params that the settings give", async () => {
     await editor.said(spec.uri, (found) => found.length === 0);
 });
 
+test("inlay hints are those that the settings leave", async () => {
+    editor.settings = { "mfc.hints.layers": false };
+    await activate();
+    const spec = await editor.open(join(folder, "a.mfs"), WRONG.replace("rely", "flatten"));
+    await editor.said(spec.uri, () => true);
+    const { token } = new editor.api.CancellationTokenSource();
+    const range = new editor.api.Range(0, 0, spec.lineCount, 0);
+    const hints = () =>
+        editor.providers.get("registerInlayHintsProvider").provideInlayHints(spec, range, token);
+    assert.deepEqual(await hints(), []);
+    await editor.set({ "mfc.hints.layers": true });
+    assert.ok((await hints()).length > 0);
+});
+
 test("where there is no mfc, what helps is said and offered", async () => {
     process.env.PATH = folder;
     editor.chosen = "Open Settings";
@@ -135,11 +149,12 @@ test("a spec is run and planned in a terminal", async () => {
     await run("mfc.plan", Uri.file(join(folder, "models/a.mfs")).toString(), "fit");
     await run("mfc.plan", "/elsewhere/a.mfs");
     await run("mfc.run", Uri.file(join(folder, "a.mfs")).toString(), "fit");
+    const line = `mfc run ${folder}/a.mfs --target fit`;
     assert.deepEqual(sent(), [
-        ["mfc run fit", "mfc run a.mfs --target fit", "mfc run a.mfs --target fit"],
-        ["mfc run", "mfc run 'it'\\''s mine.mfs'"],
-        ["mfc plan fit", "mfc plan models/a.mfs --target fit"],
-        ["mfc plan", "mfc plan a.mfs"],
+        ["mfc run fit", line, line],
+        ["mfc run", `mfc run '${folder}/it'\\''s mine.mfs'`],
+        ["mfc plan fit", `mfc plan ${folder}/models/a.mfs --target fit`],
+        ["mfc plan", "mfc plan /elsewhere/a.mfs"],
     ]);
     assert.deepEqual(
         editor.terminals.map((terminal) => terminal.cwd),
@@ -147,11 +162,78 @@ test("a spec is run and planned in a terminal", async () => {
     );
 });
 
+test("specs of one name in several folders are run each in a terminal of its own", async () => {
+    program("mfc", "exit 2");
+    await activate();
+    for (const spec of ["/one/a.mfs", "/two/a.mfs", "/one/a.mfs"]) {
+        await run("mfc.run", spec, "fit");
+    }
+    assert.deepEqual(
+        editor.terminals.map((terminal) => [terminal.cwd, ...terminal.sent]),
+        [
+            ["/one", "mfc run /one/a.mfs --target fit", "mfc run /one/a.mfs --target fit"],
+            ["/two", "mfc run /two/a.mfs --target fit"],
+        ],
+    );
+});
+
+test("a command line is written as the shell of the terminal reads it", async () => {
+    await activate();
+    editor.settings["mfc.path"] = "/x y/mfc";
+    const sent = async (shell, spec) => {
+        editor.api.env.shell = shell;
+        await run("mfc.run", spec);
+        return editor.terminals.flatMap((terminal) => terminal.sent.splice(0)).pop();
+    };
+    const windows = "C:\\Windows\\System32";
+    const powershell = `${windows}\\WindowsPowerShell\\v1.0\\powershell.exe`;
+    for (const [shell, spec, line] of [
+        ["/usr/bin/zsh", "/a/$b.mfs", "'/x y/mfc' run '/a/$b.mfs'"],
+        ["C:\\Git\\bin\\bash.exe", "/a/b\\c.mfs", "'/x y/mfc' run '/a/b\\c.mfs'"],
+        ["/usr/bin/pwsh", '/a/it\'s "$b".mfs', "& '/x y/mfc' run '/a/it''s \"$b\".mfs'"],
+        [powershell, '/a/it’s, "$b".mfs', "& '/x y/mfc' run '/a/it’’s, \\\"$b\\\".mfs'"],
+        [`${windows}\\cmd.exe`, "/a/b&c.mfs", '"/x y/mfc" run "/a/b&c.mfs"'],
+        [`${windows}\\CMD.EXE`, '/a/"b".mfs', '"/x y/mfc" run "/a/""b"".mfs"'],
+    ]) {
+        assert.equal(await sent(shell, spec), line);
+    }
+    editor.settings["mfc.path"] = "mfc";
+    assert.equal(await sent(powershell, "/a/b.mfs"), "mfc run /a/b.mfs");
+    await assert.rejects(sent("/bin/bash", "/a/\u0003b.mfs"), /can't be typed/);
+});
+
+test("a spec is run with the settings that it is checked with", async () => {
+    mkdirSync(join(folder, "specs"));
+    writeFileSync(join(folder, "parts.mfs"), "let depth = 3\n");
+    const text = 'import "../parts.mfs" (depth)\nparam name: string\nlet title = "{name} {depth}"\n';
+    for (const name of ["a.mfs", "b.mfs"]) {
+        writeFileSync(join(folder, "specs", name), text);
+    }
+    editor.settings = { "mfc.settings": { name: "it's me", other: 1 }, "mfc.allowOutside": "." };
+    void activate();
+    const spec = await editor.open(join(folder, "specs/a.mfs"), text);
+    await run("mfc.plan"); // it waits for the server to start
+    await run("mfc.plan", join(folder, "specs/b.mfs"));
+    assert.deepEqual(await editor.said(spec.uri, () => true), []);
+    await editor.set({ "mfc.settings": { name: "you" }, "mfc.allowOutside": null });
+    await run("mfc.plan");
+    const options = `--allow-outside ${folder} --set 'name=it'\\''s me'`;
+    assert.deepEqual(
+        editor.terminals.flatMap((terminal) => terminal.sent),
+        [
+            `mfc plan ${folder}/specs/a.mfs ${options}`,
+            `mfc plan ${folder}/specs/b.mfs ${options}`,
+            `mfc plan ${folder}/specs/a.mfs --set name=you`,
+        ],
+    );
+});
+
 test("a code lens runs and plans the training below it", async () => {
-    const text = `model net {\n    flatten()\n    linear(digits.classes)\n}\n
+    const text = `param epochs: int\n\nmodel net {\n    flatten()\n    linear(digits.classes)\n}\n
 data digits: image -> category {\n    source = builtin("digits")\n    split = random(valid = 0.2)\n    label = parent()\n}\n
-train fit {\n    data = digits\n    model = net\n    loss = cross_entropy()\n    epochs = 1\n}\n`;
+train fit {\n    data = digits\n    model = net\n    loss = cross_entropy()\n    epochs = epochs\n}\n`;
     writeFileSync(join(folder, "a.mfs"), text);
+    editor.settings = { "mfc.settings": { epochs: 1 } };
     await activate();
     const spec = await editor.open(join(folder, "a.mfs"), text);
     const { token } = new editor.api.CancellationTokenSource();
@@ -162,7 +244,10 @@ train fit {\n    data = digits\n    model = net\n    loss = cross_entropy()\n   
     assert.deepEqual(editor.messages, []);
     assert.deepEqual(
         editor.terminals.flatMap((terminal) => terminal.sent),
-        ["mfc run a.mfs --target fit", "mfc plan a.mfs --target fit"],
+        [
+            `mfc run ${folder}/a.mfs --set epochs=1 --target fit`,
+            `mfc plan ${folder}/a.mfs --set epochs=1 --target fit`,
+        ],
     );
 });
 
@@ -180,6 +265,6 @@ test("what is run is the spec in front, as it is in the editor", async () => {
     await run("mfc.run");
     assert.deepEqual(
         editor.terminals.map((terminal) => terminal.sent),
-        [["mfc run a.mfs"]],
+        [[`mfc run ${folder}/a.mfs`]],
     );
 });

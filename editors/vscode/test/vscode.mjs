@@ -135,7 +135,7 @@ export class Editor {
             EventEmitter,
             Disposable,
             version: "1.91.0",
-            env: anything({ appName: "test", language: "en" }),
+            env: anything({ appName: "test", language: "en", shell: "/bin/bash" }),
             commands: {
                 registerCommand: (name, run) => {
                     if (this.commands.has(name)) {
@@ -286,6 +286,7 @@ export class Editor {
     #terminal(options) {
         const terminal = {
             ...options,
+            creationOptions: options,
             exitStatus: undefined,
             sent: [],
             show() {},
