@@ -213,6 +213,58 @@ def test_a_spec_is_saved_before_it_runs(editor: Neovim, folder: Path) -> None:
     assert (folder / "spec.mfs").read_text() == SPEC.replace("epochs  = 1", "epochs  = 10")
 
 
+OUTSIDE = 'import "../blocks.mfs" (dense)\nparam batches: int\n' + SPEC.split("\n", 1)[1].replace(
+    "64", "batches"
+)
+
+TOLD = f'{SERVER}, settings = {{ settings = {{ batches = 32, other = 1 }}, allowOutside = "." }}'
+
+
+@pytest.mark.parametrize("spec", ["below/spec.mfs", "below/other.mfs"])
+def test_a_spec_is_run_as_it_is_checked_open_or_not(folder: Path, spec: str) -> None:
+    (folder / ".git").mkdir()
+    (folder / "below").mkdir()
+    for name in ("spec.mfs", "other.mfs"):
+        (folder / "below" / name).write_text(OUTSIDE)
+    with neovim(folder, TOLD) as editor:
+        editor.command("edit below/spec.mfs")
+        editor.command(f'lua require("mfc").execute("plan", "{folder / spec}", "fit")')
+        editor.until(lambda: "stages would run" in editor.text())
+        assert "error" not in editor.text() and editor.lua("seen") == []
+
+
+def test_a_lens_runs_with_the_settings_that_its_spec_is_checked_with(folder: Path) -> None:
+    (folder / "spec.mfs").write_text(OUTSIDE.replace("../", ""))
+    with neovim(folder, TOLD) as editor:
+        editor.command("edit spec.mfs")
+        editor.until(lambda: editor.lua("#vim.lsp.codelens.get(0)") >= 2)
+        editor.go("train fit")
+        editor.command("lua vim.ui.select = function(all, _, done) done(all[2]) end")
+        editor.command("lua vim.lsp.codelens.run()")
+        editor.until(lambda: "stages would run" in editor.text())
+        assert "error" not in editor.text()
+
+
+def test_nothing_is_run_with_other_settings_than_the_servers(editor: Neovim) -> None:
+    """A server that fails is not taken for one that has none."""
+    editor.command("lua vim.lsp.get_client_by_id(1).request_sync = function() return nil, 'timeout' end")
+    editor.command("MfcPlan")
+    [message] = editor.until(lambda: editor.lua("seen"))
+    assert message.startswith("mfc: nothing is run") and message.endswith("timeout")
+    assert editor.value("[&buftype, winnr('$')]") == ["", 1]
+    editor.command("lua seen = {}")
+
+
+def test_a_spec_runs_without_a_server(folder: Path) -> None:
+    with neovim(folder) as editor:
+        editor.command("edit spec.mfs")
+        ready(editor)
+        editor.command("lua vim.lsp.stop_client(vim.lsp.get_active_clients())")
+        editor.until(lambda: editor.lua("#vim.lsp.get_active_clients()") == 0)
+        editor.command("MfcPlan")
+        editor.until(lambda: "stages would run" in editor.text())
+
+
 # ── colours and indents ─────────────────────────────────────────────────────────────────────────────────
 
 GROUPS = {f"mfs{name.capitalize()}": name for name in CLASSES} | {
@@ -307,6 +359,18 @@ def test_what_setup_is_told(folder: Path) -> None:
         [(marked, message)] = editor.until(lambda: diagnostics(editor))
         assert marked == "max_pool(size)" and "ks = 20" in message
         assert editor.lua("attached") == ["mfc", str(folder), editor.value("bufnr()")]
+
+
+def test_hints_can_be_left_out(folder: Path) -> None:
+    (folder / "net.mfs").write_text(POOLED.replace("max_pool(size)", "flatten()"))
+    whole = "range = { start = { line = 0, character = 0 }, ['end'] = { line = 5, character = 0 } }"
+    asked = f"{{ textDocument = vim.lsp.util.make_text_document_params(), {whole} }}"
+    for hints, found in (("true", 1), ("false", 0)):
+        with neovim(folder, f"{SERVER}, settings = {{ hints = {{ layers = {hints} }} }}") as editor:
+            editor.command("edit net.mfs")
+            ready(editor)
+            answers = f"vim.lsp.buf_request_sync(0, 'textDocument/inlayHint', {asked}, 10000)"
+            assert editor.lua(f"#{answers}[1].result") == found
 
 
 def test_files_of_one_folder_share_a_server(editor: Neovim) -> None:

@@ -5,7 +5,8 @@ local M = {}
 M.options = {
   --- The server, and the program before the word "lsp" for what runs specs.
   cmd = { "mfc", "lsp" },
-  --- What the server can be told: `{ settings = { epochs = 3 }, allowOutside = "../shared" }`.
+  --- What the server can be told:
+  --- `{ settings = { epochs = 3 }, allowOutside = "../shared", hints = { items = false } }`.
   settings = {},
   --- Files and folders that stand in the folder which the server is started in.
   root_markers = { ".git" },
@@ -18,6 +19,8 @@ M.options = {
   --- Whether shapes and names of arguments stand in the text, with a Neovim that can show them.
   inlay_hints = true,
 }
+
+local LONGEST = 10000 -- milliseconds in which the server should answer
 
 local function warn(message)
   vim.notify("mfc: " .. message, vim.log.levels.WARN)
@@ -77,7 +80,7 @@ local function on_attach(client, bufnr)
   end
 end
 
-local clients = {}
+local clients = {} -- the numbers of those that were started last, by their folders
 
 --- Attaches a buffer to the server of its folder, which is started with the first one.
 local function attach(bufnr)
@@ -98,7 +101,7 @@ local function attach(bufnr)
     on_attach = on_attach,
   }
   if vim.lsp.start then
-    vim.lsp.start(config, { bufnr = bufnr })
+    clients[root] = vim.lsp.start(config, { bufnr = bufnr })
     return
   end
   config.on_exit = function()
@@ -112,13 +115,48 @@ end
 
 -- ── running ─────────────────────────────────────────────────────────────────────────────────────────────
 
---- `mfc run FILE --target NAME` in a terminal below, from the folder of the server; `verb` may also be "plan".
+--- The server of a folder, once it has started; nothing where none runs.
+local function server_of(root)
+  local client
+  vim.wait(LONGEST, function()
+    client = clients[root] and vim.lsp.get_client_by_id(clients[root])
+    return not client or client.initialized
+  end, 20)
+  return client
+end
+
+--- The options that mean what the server's settings do to a file, none without a server; nothing where it fails.
+local function options_of(file, root)
+  local client = server_of(root)
+  if not client then
+    return {}
+  end
+  local params = { command = "mfc.options", arguments = { vim.uri_from_fname(file) } }
+  local asked = { "workspace/executeCommand", params, LONGEST, vim.api.nvim_get_current_buf() }
+  if vim.fn.has("nvim-0.11") == 1 then
+    table.insert(asked, 1, client) -- it is a method there
+  end
+  local answer, problem = client.request_sync(unpack(asked))
+  if answer and answer.result then
+    return answer.result
+  end
+  local reason = problem or answer and answer.err and answer.err.message or "no answer"
+  warn("nothing is run, since the server does not say with which settings: " .. reason)
+end
+
+--- `mfc run FILE --target NAME` in a terminal below, from the folder of the server and with its settings;
+--- `verb` may also be "plan".
 function M.execute(verb, file, target)
   local bufnr = vim.fn.bufnr(file)
   if bufnr ~= -1 and vim.bo[bufnr].modified then
     vim.api.nvim_buf_call(bufnr, function()
       vim.cmd("update")
     end)
+  end
+  local root = root_of(file)
+  local options = options_of(file, root)
+  if not options then
+    return
   end
   local words = {}
   for _, word in ipairs(M.options.cmd) do
@@ -128,11 +166,12 @@ function M.execute(verb, file, target)
     table.insert(words, word)
   end
   vim.list_extend(words, { verb, file })
+  vim.list_extend(words, options)
   if target then
     vim.list_extend(words, { "--target", target })
   end
   vim.cmd("botright new")
-  local where = { cwd = root_of(file) }
+  local where = { cwd = root }
   if vim.fn.has("nvim-0.11") == 1 then
     where.term = true
     vim.fn.jobstart(words, where)
