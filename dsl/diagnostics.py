@@ -19,8 +19,8 @@ MAX_SOUGHT = 50
 
 @dataclass(frozen=True)
 class Fix:
-    """A change that would mend it: `span` replaced by `text`, described by `title` (an infinitive). What is not `certain`
-    is one of several things that may have been meant."""
+    """A change that would mend it: `span`, of the file that it is about, replaced by `text`, described by `title` (an
+    infinitive). What is not `certain` is one of several things that may have been meant."""
 
     title: str
     span: Span

@@ -73,7 +73,7 @@ def _mending(document: Document, diagnostic: Diagnostic, missing: _Missing) -> l
     found: list[tuple[str, Edit]] = []
     if diagnostic.code in UNKNOWN:
         found += missing.imports(diagnostic.span.text)
-    if (fix := diagnostic.fix) is not None and fix.span.source is document.source:
+    if (fix := diagnostic.fix) is not None:
         found.append((fix.title, Edit(fix.span, fix.text)))
     if diagnostic.code == MISSING_FIELD:
         found += _missing_field(document, diagnostic, missing)

@@ -24,6 +24,7 @@ def fixed(diagnostic: Diagnostic) -> str:
 
 def found(path: Path, text: str) -> list[Diagnostic]:
     document = of_file_with(path, text)
+    assert all(d.fix is None or d.fix.span.source is d.span.source for d in document.compiled.diagnostics)
     return [d for d in document.compiled.diagnostics if d.span.source is document.source]
 
 
