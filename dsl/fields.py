@@ -228,6 +228,9 @@ BY_KIND = {
     "data": DATA, "model": MODEL, "train": TRAIN, "phase": PHASE, "evaluate": EVALUATE, "export": EXPORT,
 }  # fmt: skip
 
+RUN = ("train", "evaluate", "export")
+"""The kinds of declarations that can be run."""
+
 INPUTS = ("image", "text", "table", "audio")
 TARGETS = ("category", "multi_category", "mask", "value", "next_token")
 LABELLED = ("category", "multi_category", "mask", "value")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mfc.dsl.diagnostics import Diagnostics, Fix
+from mfc.dsl.fields import RUN
 from mfc.dsl.resolve import Binding, Declared, Module, Program, Used
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import (
@@ -31,9 +32,6 @@ from mfc.dsl.syntax import (
     Stmt,
     ValueDecl,
 )
-
-RUN = ("train", "evaluate", "export")
-"""The kinds of declarations that can be run."""
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _BEHIND = re.compile(r"[ \t]*,?[ \t]*(?:#[^\r\n]*)?")

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.symbols import declaration_kind
+from mfc.dsl.fields import RUN
 from mfc.dsl.source import Span
-
-RUN = ("train", "evaluate", "export")
-"""The kinds of declarations that are targets worth a run of their own."""
 
 COMMANDS = {"Run": "mfc.run", "Plan": "mfc.plan"}
 
