@@ -95,7 +95,7 @@ def _written_as_field(kind: str, table: Mapping[str, Field], statement: Stmt) ->
         case LayerStmt(call=CallExpr(callee=Name(text=text))):
             if text in table:
                 return f"write `{text} = ...`"
-            return _elsewhere(kind, text) or other_names.step(text)
+            return _elsewhere(kind, text) or other_names.asked(text)
     return ""
 
 

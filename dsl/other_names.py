@@ -96,8 +96,7 @@ NEEDLESS = {
     "progress progress_bar progress_callback": "a terminal shows a bar, any other output a line for each epoch",
     "recorder json_logger jsonl_logger": "`history.jsonl` in the run's folder always has the history",
     "softmax log_softmax": "losses and metrics take what comes before a softmax",
-    "freeze unfreeze freeze_to": "a phase says what it trains: `phase head { freeze_to = -1  epochs = 1 }`",
-    "lr_find lr_finder": "`mfc lr-find SPEC TRAIN` looks for a learning rate",
+    "freeze_to": "a phase says what it trains: `phase head { freeze_to = -1  epochs = 1 }`",
     "identity": "a layer that does nothing need not stand there",
 }
 """Names of what a spec need not say, and why."""
@@ -118,31 +117,25 @@ THINGS = {
     "regression_block": "a data block says what is to be found: `data NAME: image -> value { ... }`",
     "sequential": "the layers of a body follow each other: `model NAME { ... }`, or `block NAME { ... }` for a part of one",
     "wandb wandb_callback": "`tensorboard` and `csv_logger` write what a training tells, and so can a callback of your own",
+    "freeze": "a phase trains its last group alone with `freeze_to = -1`",
+    "unfreeze": "leave it out: a phase trains all groups unless it has `freeze_to = ...`",
+    "lr_find lr_finder": "`mfc lr-find SPEC TRAIN` looks for a learning rate",
     "to_tensor": "leave it out: what goes into a model is a tensor",
 }
 """What stands for a thing of fastai's or PyTorch's that is no component here."""
 
 ASKED = {
-    "fit": "`train NAME { ... }` says how a model is trained, and `mfc run SPEC` trains it",
+    "fit": "`train NAME { ... }` says how a model is trained, with `epochs = ...` how long, and `mfc run SPEC` trains it",
     "fine_tune": "two phases do it: `phase head { freeze_to = -1  epochs = 1 }  phase all { epochs = 3 }`",
-    "fit_one_cycle": "a train has `epochs = ...` and `schedule = one_cycle(lr = 1e-3)`",
+    "fit_one_cycle fit_flat_cos fit_sgdr": "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
     "lr learning_rate": "it is an argument of optimizers and schedules: see `adam` and `one_cycle`",
     "device cuda gpu": "`mfc run SPEC --device cuda` says where to run; without, it is a GPU if there is one",
     "predict": "`mfc predict SPEC TRAIN FILE...` predicts with what a train trained",
     "show_batch": "`mfc show SPEC DATA` shows the items and batches of a data block",
     "load_learner": "`mfc.load_bundle(...)` opens what an `export` with `format = bundle()` wrote",
 }
-"""What those look for in the reference who know fastai. In a spec, these may be names that a user has yet to declare."""
-
-STEPS = {
-    "freeze": "a phase trains its last group alone with `freeze_to = -1`",
-    "unfreeze": "leave it out: a phase trains all groups unless it has `freeze_to = ...`",
-    "fit": "a train says how long it takes: `epochs = ...`",
-    "fit_one_cycle fit_flat_cos fit_sgdr": "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
-    "fine_tune": "write two phases: the first with `freeze_to = -1`, each with its `epochs = ...`",
-    "lr_find": "`mfc lr-find SPEC TRAIN` looks for a learning rate",
-}
-"""What a training does step by step elsewhere, and what says it here."""
+"""What those look for who know fastai: in the reference, or by calling it where a field belongs. Elsewhere in a spec these
+may be names that a user has yet to declare."""
 
 MODULES = ("nn", "F", "optim", "torch")
 """Modules of Python before whose names a dot stands there."""
@@ -196,9 +189,9 @@ def _by_other_name(names: dict[str, str]) -> dict[str, str]:
 _OTHERS = {kind: _by_other_name(names) for kind, names in OTHERS.items()}
 _ARGUMENTS = _by_other_name(ARGUMENTS)
 _FIELDS = _by_other_name(FIELDS)
-_THINGS, _ASKED, _STEPS, _NEEDLESS = (
+_THINGS, _ASKED, _NEEDLESS = (
     {plain(other): said for others, said in names.items() for other in others.split()}
-    for names in (THINGS, ASKED, STEPS, NEEDLESS)
+    for names in (THINGS, ASKED, NEEDLESS)
 )
 
 
@@ -214,13 +207,9 @@ def component(word: str, kinds: Collection[str]) -> str:
 
 
 def asked(word: str) -> str:
-    """A hint for one who looks a name of fastai's or PyTorch's up; empty where nothing is known of it."""
-    return _ASKED.get(plain(word), "")
-
-
-def step(word: str) -> str:
-    """A hint to what says what a method of fastai's Learner does; empty where nothing is known of it."""
-    return _STEPS.get(plain(word), "")
+    """A hint for one who looks a name of fastai's or PyTorch's up, or calls it as fastai does to do something; empty where
+    nothing is known of it."""
+    return _ASKED.get(plain(word)) or _THINGS.get(plain(word), "")
 
 
 def argument(word: str, names: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_things_of_others_are_not_in_the_reference() -> None:
     for names in (other_names.THINGS, other_names.ASKED):
         for others in names:
             assert [other for other in others.split() if look_up(other, every)] == []
+
+
+def test_one_thing_is_said_of_a_name_of_what_is_no_component() -> None:
+    tables = other_names.THINGS, other_names.ASKED, other_names.NEEDLESS
+    names = [plain(name) for table in tables for others in table for name in others.split()]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    said = Counter(sentence for table in tables for sentence in table.values())
+    assert [sentence for sentence, count in said.items() if count > 1] == []
 
 
 def test_fields_are_those_of_declarations() -> None:
@@ -143,6 +152,8 @@ RIGHT = {
             "cross_entropy()\n    fit_one_cycle(3)",
             "write `epochs = ...` and `schedule = ...`, such as `one_cycle(lr = 1e-3)`",
         ),
+        ("loss", "cross_entropy()\n    fit(3)", other_names.ASKED["fit"]),
+        ("callback", "lr_find()", other_names.THINGS["lr_find lr_finder"]),
         ("layer", "nn.Sequential()", other_names.THINGS["sequential"]),
         ("callback", "WandbCallback()", other_names.THINGS["wandb wandb_callback"]),
         ("callback", "gradiant_clip(1)", "did you mean `gradient_clip`?"),
