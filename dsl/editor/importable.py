@@ -58,9 +58,9 @@ class Importable(NamedTuple):
 
 
 def importable(document: Document, nearby: Nearby) -> Iterator[Importable]:
-    """What the files that ship with the package declare, and those in the folder of the document."""
+    """What the files in the folder of the document declare, then those that ship with the package."""
     standard = posixpath.join(document.compiled.standard, STANDARD_FOLDER.rstrip("/"))
-    for folder, prefix in ((standard, STANDARD_FOLDER), (posixpath.dirname(document.path), "")):
+    for folder, prefix in ((posixpath.dirname(document.path), ""), (standard, STANDARD_FOLDER)):
         for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".mfs")][:MAX_FILES]:
             path = posixpath.join(folder, name)
             if not imports(path, document.path, document.compiled.standard, nearby):

@@ -104,11 +104,21 @@ class Offers:
         """Offers a name as it is."""
         self.add(symbol.name, symbol.kind, rank, detail, symbol=symbol)
 
-    def component(self, component: Component, rank: Rank, *, call: bool = True, listed: bool = False) -> None:
+    def component(
+        self,
+        component: Component,
+        rank: Rank,
+        *,
+        call: bool = True,
+        listed: bool = False,
+        detail: str = "",
+        edits: tuple[Edit, ...] = (),
+    ) -> None:
         """Offers a component, with `call` as a call of it, with `listed` as the only item of a list."""
         signature = component_signature(component)
         symbol = component_symbol(component)
-        self._callable(symbol, rank, component.signature(), signature if call else None, listed)
+        form = f"{component.signature()}{detail}"
+        self._callable(symbol, rank, form, signature if call else None, listed, edits)
 
     def declared(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from mfc.dsl.component import Component
 from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import Cursor
 from mfc.dsl.editor.edits import Imports
-from mfc.dsl.editor.importable import importable
+from mfc.dsl.editor.importable import importable, importable_components
 from mfc.dsl.editor.offers import Offers, Rank
 from mfc.dsl.editor.symbols import Symbol, declaration_kind
 from mfc.dsl.elaborate import STATEMENTS
@@ -100,6 +100,7 @@ def offer_layers(offers: Offers, kind: str) -> None:
     if kind == "model" and isinstance(here.path[-3], BodyDecl):
         offer_fields(offers, kind)
     offer_imported(offers, STACKS)
+    offer_used(offers, ("layer", "architecture"))
 
 
 def _takes(declared: Declared) -> bool:
@@ -123,3 +124,16 @@ def offer_imported(offers: Offers, kinds: tuple[str, ...], listed: bool = False)
             edit = imports.bringing("import", path, declared.name)
             detail = f'  "{path}"'
             offers.declared(declared, Rank.IMPORTED, listed=listed, detail=detail, edits=(edit,))
+
+
+def offer_used(offers: Offers, kinds: Collection[str], listed: bool = False) -> None:
+    """Components of some kinds in the Python files of the folder, each with the `use` that brings it in."""
+    here = offers.here
+    if not kinds:
+        return
+    taken, imports = {*here.document.module.names, *here.locals}, Imports(here.source)
+    for component, path in importable_components(here.document, offers.nearby):
+        if component.kind in kinds and component.name not in taken:
+            edit = imports.bringing("use", path, component.name)
+            detail = f'  "{path}"'
+            offers.component(component, Rank.IMPORTED, listed=listed, detail=detail, edits=(edit,))

@@ -6,6 +6,7 @@ from typing import Any
 
 from mfc.dsl import types
 from mfc.dsl import want as wanted
+from mfc.dsl.annotations import KINDS
 from mfc.dsl.attributes import PARTS
 from mfc.dsl.calls import Signature, Slot
 from mfc.dsl.check_data import OF_MODEL
@@ -15,7 +16,7 @@ from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.facts import value_in_words
 from mfc.dsl.editor.members import groups_of, has_size, member_in_words
 from mfc.dsl.editor.offers import Offers, Rank
-from mfc.dsl.editor.offers_in_bodies import STACKS, offer_imported
+from mfc.dsl.editor.offers_in_bodies import STACKS, offer_imported, offer_used
 from mfc.dsl.editor.offers_in_strings import offer_groups
 from mfc.dsl.editor.symbols import DECLARED, Symbol, declaration_kind, declared_symbol
 from mfc.dsl.functions import FUNCTIONS
@@ -194,7 +195,9 @@ def _own(offers: Offers, want: Type) -> None:
             offers.declared(binding, Rank.OWN, listed=True)
         _offer_members(offers, binding, want)
     kinds = wanted.kinds(want) or wanted.kinds(item or ANY)
-    offer_imported(offers, tuple(k for k in kinds if k in _IMPORTED), listed=not wanted.kinds(want))
+    listed = not wanted.kinds(want)
+    offer_imported(offers, tuple(k for k in kinds if k in _IMPORTED), listed)
+    offer_used(offers, tuple(k for k in kinds if k in KINDS), listed)
 
 
 def _offer_members(offers: Offers, declared: Declared, want: Type) -> None:

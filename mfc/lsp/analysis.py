@@ -81,9 +81,10 @@ class Overlay(DiskFiles):
 
     def list(self, folder: str) -> Iterator[str]:
         """The names of what lies in a folder that imports may reach; those of folders end with `/`."""
-        yield from (os.path.basename(path) for path in [*self.files] if os.path.dirname(path) == folder)
+        opened = {os.path.basename(path) for path in [*self.files] if os.path.dirname(path) == folder}
+        yield from opened
         if self.allows(os.path.realpath(folder)):
-            yield from self.entries(folder)
+            yield from (name for name in self.entries(folder) if name not in opened)
 
     def entries(self, folder: str) -> Iterator[str]:
         """The same of any folder on disk, without what is open alone."""

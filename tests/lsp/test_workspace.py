@@ -63,6 +63,15 @@ def test_what_an_imported_file_may_read_does_not_hang_on_who_asks_first(tmp_path
     assert found == [["E0214"], []]
 
 
+def test_a_folder_has_a_file_once_whether_it_is_open_or_not(tmp_path: Path) -> None:
+    (tmp_path / "open.mfs").write_text("")
+    (tmp_path / "closed.mfs").write_text("")
+    names = ("open.mfs", "unsaved.mfs")
+    files = {str(tmp_path / n): OpenFile("", str(tmp_path / n), 1, "", "utf-16") for n in names}
+    listed = sorted(Overlay(files, [tmp_path]).list(str(tmp_path)))
+    assert listed == ["closed.mfs", "open.mfs", "unsaved.mfs"]
+
+
 def write(folder: Path, texts: dict[str, str]) -> Workspace:
     """A workspace with a folder of specs, all of which are open."""
     workspace = Workspace(folders=[str(folder)])

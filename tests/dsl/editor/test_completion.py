@@ -67,6 +67,20 @@ def test_names_of_other_files_come_with_their_import() -> None:
     assert "itself" not in labels(at_mark(text, FILES)), "a file does not import itself"
 
 
+def test_components_of_python_files_come_with_their_use() -> None:
+    files = FILES | {"more.py": 'import mfc\n@mfc.metric\ndef poly(preds: int = 3):\n    "Some."\n'}
+    for text, label, expected in (
+        ('use "layers.py" (twofold)\nmodel net { ▮ }\n', "twofold", []),
+        ("model net { ▮ }\n", "twofold", ['use "layers.py" (twofold)']),
+        ("model net { ▮ }\n", "poly", []),
+        ("train fit { metrics = [▮] }\n", "poly", ['use "more.py" (poly)']),
+        ("train fit { metrics = ▮ }\n", "poly", ['use "more.py" (poly)']),
+        ("train fit { loss = ▮ }\n", "poly", []),
+    ):
+        found = [item for item in at_mark(text, files) if item.label == label]
+        assert [edit.text.strip() for item in found for edit in item.edits] == expected, text
+
+
 def test_an_import_that_is_there_is_added_to() -> None:
     for written, expected in (
         ('import "parts.mfs" (width)', 'import "parts.mfs" (width, pair)'),
