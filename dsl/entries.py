@@ -13,12 +13,12 @@ from mfc.dsl.annotations import KINDS
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.component import Component
 from mfc.dsl.docstrings import parse_docstring
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.explain import codes, explain
 from mfc.dsl.fields import BY_KIND
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.shipped import STANDARD, declared, declared_markdown, shipped, spec_markdown, uses
 from mfc.dsl.suggest import near
+from mfc.dsl.syntax import declaration_kind
 from mfc.dsl.types import Kind
 from mfc.dsl.wording import either, kind_name, with_article
 from mfc.dsl.words import Word, first_sentence

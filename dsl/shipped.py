@@ -12,8 +12,6 @@ from mfc.dsl import want
 from mfc.dsl.catalog import Catalog
 from mfc.dsl.component import Component
 from mfc.dsl.diagnostics import Diagnostics
-from mfc.dsl.editor.document import children
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.fields import BY_KIND
 from mfc.dsl.parse import parse
 from mfc.dsl.reference import fenced, headed, items, joined
@@ -33,6 +31,8 @@ from mfc.dsl.syntax import (
     Parameter,
     Phase,
     ValueDecl,
+    children,
+    declaration_kind,
 )
 
 STANDARD = "std/"

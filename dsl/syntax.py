@@ -5,8 +5,10 @@ Comments are not nodes: each `Comment` stands in `File.comments` with its span, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, TypeAlias
 
 from mfc.dsl.node import node
 from mfc.dsl.source import Source, Span
@@ -347,3 +349,46 @@ class File:
     declarations: tuple[Decl, ...]
     comments: tuple[Comment, ...]
     doc: str = ""
+
+
+# ── of all trees ────────────────────────────────────────────────────────────────────────────────────────
+
+
+DECLARED = (
+    "param", "let", "data", "tokenizer", "optimizer", "block", "model", "train", "evaluate", "export",
+)  # fmt: skip
+"""The kinds of declarations that have a name of their own."""
+
+
+def declaration_kind(decl: Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl) -> str:
+    """One of `DECLARED`; `unknown` where what could not be read opens with another word."""
+    match decl:
+        case Param():
+            return "param"
+        case LetStmt():
+            return "let"
+        case DataDecl():
+            return "data"
+        case _:
+            return decl.kind if decl.kind in DECLARED else "unknown"
+
+
+def children(node: Any) -> Iterator[Any]:
+    """The nodes right within a node, in the order of the text."""
+    for name in _names(type(node)):
+        value = getattr(node, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            yield from _nodes(item)
+
+
+def _nodes(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):  # a part of a data type: its name and its type
+        for item in value:
+            yield from _nodes(item)
+    elif hasattr(value, "span"):
+        yield value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name != "span") if is_dataclass(kind) else ()

@@ -13,10 +13,9 @@ from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.edits import Edit, Imports, inserted
 from mfc.dsl.editor.importable import Nearby, NoFiles, importable, importable_components
 from mfc.dsl.editor.offers_in_bodies import equal_column
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.fields import BY_KIND, Field
 from mfc.dsl.source import Source
-from mfc.dsl.syntax import BodyDecl, DataDecl, FieldStmt, Phase
+from mfc.dsl.syntax import BodyDecl, DataDecl, FieldStmt, Phase, declaration_kind
 
 UNKNOWN = ("E0201", "E0204")
 """The codes of names that may have to be imported."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mfc.dsl.editor.document import Document
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.fields import RUN
 from mfc.dsl.source import Span
+from mfc.dsl.syntax import declaration_kind
 
 COMMANDS = {"Run": "mfc.run", "Plan": "mfc.plan"}
 

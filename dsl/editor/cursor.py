@@ -17,7 +17,7 @@ from lark.exceptions import UnexpectedToken
 from mfc.dsl.calls import Slot
 from mfc.dsl.chunks import TooDeep, cut, place
 from mfc.dsl.editor.bindings import Bindings
-from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.occurrences import Called
 from mfc.dsl.editor.signatures import slot_of
 from mfc.dsl.editor.symbols import Symbol, local_symbol
@@ -26,7 +26,7 @@ from mfc.dsl.grammar import parser
 from mfc.dsl.mend import mend
 from mfc.dsl.scan import CLOSING, OPENING, Token, scan, word_at
 from mfc.dsl.source import Source, Span
-from mfc.dsl.syntax import Argument, BodyDecl, CallExpr, DataDecl, DataType, Decl, Name, Phase
+from mfc.dsl.syntax import Argument, BodyDecl, CallExpr, DataDecl, DataType, Decl, Name, Phase, children
 
 HERE = "cursor__"
 """The name that stands for what is being typed."""

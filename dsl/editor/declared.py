@@ -16,10 +16,19 @@ from mfc.dsl.editor.facts import (
     plain_values,
     trains_of,
 )
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.reference import LONGEST, fenced
 from mfc.dsl.resolve import STANDARD_FOLDER, Declared, Module, import_path
-from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, Import, LetStmt, Param, Parameter, ValueDecl
+from mfc.dsl.syntax import (
+    BodyDecl,
+    BrokenDecl,
+    DataDecl,
+    Import,
+    LetStmt,
+    Param,
+    Parameter,
+    ValueDecl,
+    declaration_kind,
+)
 
 
 def declaration_markdown(document: Document, declared: Declared) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache, cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mfc.dsl.chunks import tokens
@@ -17,7 +17,7 @@ from mfc.dsl.recording import Passed, Recording
 from mfc.dsl.resolve import Module
 from mfc.dsl.scan import Token
 from mfc.dsl.source import Source, Span
-from mfc.dsl.syntax import Comment, Decl, Expr, File, Name, Stmt
+from mfc.dsl.syntax import Comment, Decl, Expr, File, Name, Stmt, children
 from mfc.dsl.types import ANY, Type
 from mfc.dsl.values import Shape
 
@@ -155,24 +155,3 @@ def _holding(nodes: Sequence[Any], offset: int) -> Any:
 
 def _start(node: Any) -> int:
     return node.span.start
-
-
-def children(node: Any) -> Iterator[Any]:
-    """The nodes right within a node, in the order of the text."""
-    for name in _names(type(node)):
-        value = getattr(node, name)
-        for item in value if isinstance(value, tuple) else (value,):
-            yield from _nodes(item)
-
-
-def _nodes(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple):  # a part of a data type: its name and its type
-        for item in value:
-            yield from _nodes(item)
-    elif hasattr(value, "span"):
-        yield value
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name != "span") if is_dataclass(kind) else ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfc.dsl.editor.bindings import Bindings
-from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.facts import plain_values, shape_in_words
 from mfc.dsl.editor.signatures import slot_of
 from mfc.dsl.source import Source
@@ -30,6 +30,7 @@ from mfc.dsl.syntax import (
     Name,
     Param,
     Unary,
+    children,
 )
 from mfc.dsl.values import Current, Kept
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.members import all_groups_of
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.resolve import Declared
-from mfc.dsl.syntax import Attribute, BodyDecl, FieldStmt, Name
+from mfc.dsl.syntax import Attribute, BodyDecl, FieldStmt, Name, children
 from mfc.dsl.values import Weights
 
 

@@ -10,12 +10,12 @@ from mfc.dsl.editor.cursor import Cursor
 from mfc.dsl.editor.edits import Imports
 from mfc.dsl.editor.importable import importable, importable_components
 from mfc.dsl.editor.offers import Offers, Rank
-from mfc.dsl.editor.symbols import Symbol, declaration_kind
+from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.elaborate import STATEMENTS
 from mfc.dsl.fields import BY_KIND
 from mfc.dsl.resolve import Declared, Used
 from mfc.dsl.source import Source
-from mfc.dsl.syntax import BodyDecl, DataDecl, FieldStmt, Phase, Stmt
+from mfc.dsl.syntax import BodyDecl, DataDecl, FieldStmt, Phase, Stmt, declaration_kind
 from mfc.dsl.words import STATEMENTS as STATEMENT_WORDS
 
 STACKS = ("block", "model")

@@ -18,11 +18,12 @@ from mfc.dsl.editor.members import groups_of, has_size, member_in_words
 from mfc.dsl.editor.offers import Offers, Rank
 from mfc.dsl.editor.offers_in_bodies import STACKS, offer_imported, offer_used
 from mfc.dsl.editor.offers_in_strings import offer_groups
-from mfc.dsl.editor.symbols import DECLARED, Symbol, declaration_kind, declared_symbol
+from mfc.dsl.editor.symbols import Symbol, declared_symbol
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.params import type_of
 from mfc.dsl.resolve import Declared, Used
 from mfc.dsl.syntax import (
+    DECLARED,
     Argument,
     BodyDecl,
     DataDecl,
@@ -34,6 +35,7 @@ from mfc.dsl.syntax import (
     Name,
     Param,
     Parameter,
+    declaration_kind,
 )
 from mfc.dsl.types import ANY, BOOL, INT, NONE, AnyType, Choice, Kind, NoneType, Type, overlaps
 from mfc.dsl.words import INPUTS

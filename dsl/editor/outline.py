@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mfc.dsl.editor.symbols import declaration_kind
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import (
     BodyDecl,
@@ -26,6 +25,7 @@ from mfc.dsl.syntax import (
     Phase,
     Stmt,
     ValueDecl,
+    declaration_kind,
 )
 
 _LONGEST = 80

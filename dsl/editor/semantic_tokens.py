@@ -8,8 +8,9 @@ from typing import NamedTuple
 from mfc.dsl.component import Component
 from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.occurrences import Occurrence
-from mfc.dsl.editor.symbols import DECLARED, Symbol
+from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.scan import DECLARATIONS, KEYWORDS, SYMBOLS
+from mfc.dsl.syntax import DECLARED
 
 TYPES = (
     "keyword", "class", "function", "variable", "parameter", "property", "enumMember", "namespace", "type", "string",

@@ -7,11 +7,8 @@ from typing import Any
 
 from mfc.dsl.component import Component
 from mfc.dsl.resolve import Declared
-from mfc.dsl.syntax import BodyDecl, BrokenDecl, DataDecl, LetStmt, Name, Param, ValueDecl
+from mfc.dsl.syntax import Name, declaration_kind
 
-DECLARED = (
-    "param", "let", "data", "tokenizer", "optimizer", "block", "model", "train", "evaluate", "export",
-)  # fmt: skip
 LOCAL = ("parameter", "variable", "tensor", "module", "group", "phase")
 OF_LANGUAGE = (
     "field",
@@ -32,7 +29,7 @@ class Symbol:
     """Equal symbols are the same thing, in whatever file and by whatever compilation they were found.
 
     Args:
-        kind: one of `DECLARED` (what stands at the top of a file), `LOCAL` (what is named within a declaration:
+        kind: one of `syntax.DECLARED` (what stands at the top of a file), `LOCAL` (what is named within a declaration:
             `variable` for `let`s, loops and comprehensions, `tensor` for branches and kept tensors), `OF_LANGUAGE`, or
             `OTHER`: a `file` that is imported; what a broken declaration or a missing file should have brought.
         name: as it is written.
@@ -60,18 +57,6 @@ def declared_symbol(declared: Declared) -> Symbol:
     name = declared.decl.name
     assert name is not None
     return Symbol(declaration_kind(declared.decl), name.text, declared.module.path, name.span.start, declared)
-
-
-def declaration_kind(decl: Param | LetStmt | DataDecl | ValueDecl | BodyDecl | BrokenDecl) -> str:
-    match decl:
-        case Param():
-            return "param"
-        case LetStmt():
-            return "let"
-        case DataDecl():
-            return "data"
-        case _:
-            return decl.kind if decl.kind in DECLARED else "unknown"
 
 
 def local_symbol(kind: str, name: Name, path: str, target: Any = None) -> Symbol:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mfc.dsl.editor.document import children
-from mfc.dsl.syntax import Attribute, CallExpr, LayerStmt, Name
+from mfc.dsl.syntax import Attribute, CallExpr, LayerStmt, Name, children
 from mfc.dsl.types import INT, Kind
 from mfc.dsl.values import ComponentValue, Instance
 from tests.dsl.editor.documents import SPECS, imported, of_file, of_text

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from mfc.dsl.editor.code_actions import code_actions, fix_all
 from mfc.dsl.editor.code_lens import code_lenses
 from mfc.dsl.editor.completion import Completion, complete, documentation
-from mfc.dsl.editor.document import Document, children
+from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.hover import hover
 from mfc.dsl.editor.inlay_hints import inlay_hints
 from mfc.dsl.editor.signature_help import signature_help
+from mfc.dsl.syntax import children
 from tests.dsl import generated_specs
 from tests.dsl.editor.documents import NEARBY, SPECS, of_file, of_file_with, of_text
 
