@@ -16,7 +16,7 @@ from mfc.dsl.editor.importable import Nearby, NoFiles, components, declarations,
 from mfc.dsl.editor.members import member_in_words, members
 from mfc.dsl.editor.offers import Completion, Offers, Rank
 from mfc.dsl.editor.offers_in_bodies import STACKS, offer_fields, offer_layers
-from mfc.dsl.editor.offers_in_strings import entries
+from mfc.dsl.editor.offers_in_strings import files_and_folders
 from mfc.dsl.editor.offers_of_values import offer_arguments, offer_values
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.fields import BY_KIND
@@ -138,7 +138,7 @@ def _in_string(document: Document, offset: int, nearby: Nearby, text: str | None
     closing = '"' if end is None else ""
     if here.name is not None and PATH in wanted.members(here.bindings.wants.get(here.name, ANY)):
         span = Span(source, first + written.rfind("/") + 1, offset + len(rest.partition("/")[0]))
-        return entries(here, nearby, written, span, closing)
+        return files_and_folders(here, nearby, written, span, closing)
     if not _WORD.fullmatch(rest):
         return []  # more than the one word stands in it
     offers = Offers(here, nearby)

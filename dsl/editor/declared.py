@@ -84,9 +84,9 @@ def _facts(document: Document, declared: Declared) -> Iterator[str]:
     match declared.decl:
         case Param():
             value = document.compiled.checked.params.get(declared)
-            yield _value(document, [value])
+            yield _value([value])
         case LetStmt(_, value):
-            yield _value(document, document.values(value))
+            yield _value(document.values(value))
         case DataDecl():
             found = [(info.instance.name, list(facts_of_data(info))) for info in data_of(document, declared)]
             yield from _each(declared, found)
@@ -101,7 +101,7 @@ def _facts(document: Document, declared: Declared) -> Iterator[str]:
                     yield f"**Phases** {listed([phase.name for phase in info.phases])}"
 
 
-def _value(document: Document, values: Sequence[object]) -> str:
+def _value(values: Sequence[object]) -> str:
     found = plain_values(values)
     return f"**Value{'s' if len(found) > 1 else ''}** {listed(found)}" if found else ""
 

@@ -18,7 +18,9 @@ from mfc.dsl.syntax import BodyDecl, GroupStmt
 from mfc.dsl.types import quoted
 
 
-def entries(here: Cursor, nearby: Nearby, written: str, span: Span, closing: str) -> list[Completion]:
+def files_and_folders(
+    here: Cursor, nearby: Nearby, written: str, span: Span, closing: str
+) -> list[Completion]:
     """The files and folders that a path can go on to.
 
     Args:
