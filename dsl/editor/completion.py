@@ -103,7 +103,7 @@ def _paths(document: Document, offset: int, nearby: Nearby, text: str | None) ->
     home, standard = posixpath.dirname(document.path), document.compiled.standard
     ships = written.startswith("std/") and match[1] == "import"
     folder = posixpath.normpath(posixpath.join(standard if ships else home, posixpath.dirname(written)))
-    names = sorted(nearby.list(folder))
+    names = sorted(nearby.list_for_import(folder))
     if not posixpath.dirname(written) and match[1] == "import":
         names.append("std/")
     found = []

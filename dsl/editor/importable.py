@@ -23,12 +23,12 @@ MAX_FILES = 50
 class Nearby(Protocol):
     """The files that a spec may import, as they are."""
 
-    def list(self, folder: str) -> Iterable[str]:
-        """The names in a folder, which is an absolute posix path; those of folders end with `/`. Nothing where it can't
-        be read."""
+    def list_for_import(self, folder: str) -> Iterable[str]:
+        """The names in a folder that imports may reach, which is an absolute posix path; those of folders end with `/`.
+        Nothing where it can't be read."""
         ...
 
-    def entries(self, folder: str) -> Iterable[str]:
+    def list_for_data(self, folder: str) -> Iterable[str]:
         """The same of any folder, as data lies anywhere; a leading `~` is the user's own."""
         ...
 
@@ -40,10 +40,10 @@ class Nearby(Protocol):
 class NoFiles:
     """Where nothing can be listed or read."""
 
-    def list(self, folder: str) -> Iterable[str]:
+    def list_for_import(self, folder: str) -> Iterable[str]:
         return ()
 
-    def entries(self, folder: str) -> Iterable[str]:
+    def list_for_data(self, folder: str) -> Iterable[str]:
         return ()
 
     def read(self, path: str) -> str:
@@ -61,7 +61,7 @@ def importable(document: Document, nearby: Nearby) -> Iterator[Importable]:
     """What the files in the folder of the document declare, then those that ship with the package."""
     standard = posixpath.join(document.compiled.standard, STANDARD_FOLDER.rstrip("/"))
     for folder, prefix in ((posixpath.dirname(document.path), ""), (standard, STANDARD_FOLDER)):
-        for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".mfs")][:MAX_FILES]:
+        for name in [n for n in sorted(nearby.list_for_import(folder)) if n.endswith(".mfs")][:MAX_FILES]:
             path = posixpath.join(folder, name)
             if not imports(path, document.path, document.compiled.standard, nearby):
                 yield from (Importable(d, prefix + name) for d in declarations(path, nearby))
@@ -83,7 +83,7 @@ def imports(path: str, other: str, standard: str, nearby: Nearby) -> bool:
 def importable_components(document: Document, nearby: Nearby) -> Iterator[tuple[Component, str]]:
     """The components of the Python files in the folder of the document, each with its file's name."""
     folder = posixpath.dirname(document.path)
-    for name in [n for n in sorted(nearby.list(folder)) if n.endswith(".py")][:MAX_FILES]:
+    for name in [n for n in sorted(nearby.list_for_import(folder)) if n.endswith(".py")][:MAX_FILES]:
         yield from ((component, name) for component in components(posixpath.join(folder, name), nearby))
 
 

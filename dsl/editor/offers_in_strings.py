@@ -35,7 +35,7 @@ def files_and_folders(
     folder = head if head.startswith("~") else posixpath.join(here.document.compiled.folder, head)
     only_folders = here.slot is not None and here.slot.name == "folder"
     found = []
-    for name in sorted(nearby.entries(folder)):
+    for name in sorted(nearby.list_for_data(folder)):
         is_folder = name.endswith("/")
         if (name.startswith(".") and not typed.startswith(".")) or any(c in name for c in '"\\\n\r'):
             continue

@@ -79,14 +79,14 @@ class Overlay(DiskFiles):
         """The same files for those who look around: what they read is nothing that the spec hangs on."""
         return Overlay(self.files, [Path(root) for root in self.roots])
 
-    def list(self, folder: str) -> Iterator[str]:
+    def list_for_import(self, folder: str) -> Iterator[str]:
         """The names of what lies in a folder that imports may reach; those of folders end with `/`."""
         opened = {os.path.basename(path) for path in [*self.files] if os.path.dirname(path) == folder}
         yield from opened
         if self.allows(os.path.realpath(folder)):
-            yield from (name for name in self.entries(folder) if name not in opened)
+            yield from (name for name in self.list_for_data(folder) if name not in opened)
 
-    def entries(self, folder: str) -> Iterator[str]:
+    def list_for_data(self, folder: str) -> Iterator[str]:
         """The same of any folder on disk, without what is open alone."""
         try:
             with os.scandir(os.path.expanduser(folder)) as found:

@@ -68,7 +68,7 @@ def test_a_folder_has_a_file_once_whether_it_is_open_or_not(tmp_path: Path) -> N
     (tmp_path / "closed.mfs").write_text("")
     names = ("open.mfs", "unsaved.mfs")
     files = {str(tmp_path / n): OpenFile("", str(tmp_path / n), 1, "", "utf-16") for n in names}
-    listed = sorted(Overlay(files, [tmp_path]).list(str(tmp_path)))
+    listed = sorted(Overlay(files, [tmp_path]).list_for_import(str(tmp_path)))
     assert listed == ["closed.mfs", "open.mfs", "unsaved.mfs"]
 
 
@@ -302,9 +302,15 @@ def test_data_is_listed_wherever_it_lies_and_imports_only_where_they_may_be(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     overlay = Overlay({}, [tmp_path / "specs"])
     assert (
-        sorted(overlay.entries("~/")) == sorted(overlay.entries(str(tmp_path / "home"))) == ["a.csv", "data/"]
+        sorted(overlay.list_for_data("~/"))
+        == sorted(overlay.list_for_data(str(tmp_path / "home")))
+        == ["a.csv", "data/"]
     )
-    assert [*overlay.list(str(tmp_path / "home"))] == [*overlay.entries(str(tmp_path / "nowhere"))] == []
+    assert (
+        [*overlay.list_for_import(str(tmp_path / "home"))]
+        == [*overlay.list_for_data(str(tmp_path / "nowhere"))]
+        == []
+    )
 
 
 @pytest.mark.parametrize("change", ["edited", "opened", "told"])

@@ -31,12 +31,12 @@ class _Files(DiskFiles):
 class NearbyFiles(DiskFiles):
     """Files on disk, which can be listed as well."""
 
-    def list(self, folder: str) -> list[str]:
+    def list_for_import(self, folder: str) -> list[str]:
         found = Path(folder)
         return [f"{p.name}/" if p.is_dir() else p.name for p in found.iterdir()] if found.is_dir() else []
 
-    def entries(self, folder: str) -> list[str]:
-        return self.list(folder)
+    def list_for_data(self, folder: str) -> list[str]:
+        return self.list_for_import(folder)
 
 
 NEARBY = NearbyFiles([Path("/")])

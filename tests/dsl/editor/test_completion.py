@@ -18,10 +18,10 @@ class Texts(DiskFiles):
         super().__init__([Path("/spec")])
         self.texts = {f"/spec/{name}": text for name, text in texts.items()}
 
-    def list(self, folder: str) -> list[str]:
+    def list_for_import(self, folder: str) -> list[str]:
         return [path.rpartition("/")[2] for path in self.texts] if folder == "/spec" else []
 
-    def entries(self, folder: str) -> list[str]:
+    def list_for_data(self, folder: str) -> list[str]:
         return FOLDERS.get(folder, [])
 
     def read(self, path: str) -> str:

@@ -24,8 +24,8 @@ from tests.dsl.editor.marked import cases, marked, shown
 class StandardFiles(NearbyFiles):
     """The files that ship with the package, so that no case depends on another."""
 
-    def list(self, folder: str) -> list[str]:
-        return super().list(folder) if folder.startswith(self.standard) else []
+    def list_for_import(self, folder: str) -> list[str]:
+        return super().list_for_import(folder) if folder.startswith(self.standard) else []
 
 
 STANDARD = StandardFiles([SPECS])
