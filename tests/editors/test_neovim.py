@@ -158,6 +158,12 @@ def test_a_part_is_formatted(editor: Neovim) -> None:
     editor.type("gg/data digits<CR>V/}<CR>gq")
     editor.until(lambda: "label      = parent()" in editor.text())
     assert editor.text() == SPEC.replace("epochs  = 1", "epochs=1")
+    editor.go("epochs=1")
+    editor.type("gqq")
+    editor.until(lambda: editor.text() == SPEC)
+    editor.go("label      = parent()")
+    editor.type("Clabel=parent()<Esc>kVjgq")  # the last line of a selection
+    editor.until(lambda: editor.text() == SPEC)
 
 
 def test_a_hover_tells_of_a_name(editor: Neovim) -> None:

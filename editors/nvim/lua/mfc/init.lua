@@ -60,9 +60,29 @@ local function show_lenses(bufnr)
   end)
 end
 
+--- What `gq` calls in Neovim 0.7, whose own function leaves out the last line.
+function M.formatexpr()
+  if vim.fn.mode():find("^[iR]") then
+    return 1 -- lines that get too long while they are typed stay
+  end
+  local params = vim.lsp.util.make_formatting_params()
+  local first = vim.v.lnum - 1
+  params.range = {
+    start = { line = first, character = 0 },
+    ["end"] = { line = first + vim.v.count, character = 0 },
+  }
+  local answers = vim.lsp.buf_request_sync(0, "textDocument/rangeFormatting", params, 5000)
+  for id, answer in pairs(answers or {}) do
+    if answer.result then
+      vim.lsp.util.apply_text_edits(answer.result, 0, vim.lsp.get_client_by_id(id).offset_encoding)
+    end
+  end
+  return 0
+end
+
 local function on_attach(client, bufnr)
   local functions = { omnifunc = "v:lua.vim.lsp.omnifunc", tagfunc = "v:lua.vim.lsp.tagfunc" }
-  functions.formatexpr = "v:lua.vim.lsp.formatexpr()"
+  functions.formatexpr = "v:lua.require'mfc'.formatexpr()"
   for option, value in pairs(functions) do -- later Neovims do it themselves
     if vim.bo[bufnr][option] == "" then
       vim.bo[bufnr][option] = value
