@@ -1,4 +1,5 @@
-"""A law: whatever is typed, the workspace never fails, and what it says of the files is what a fresh check says.
+"""A law: whatever is typed, the workspace never fails, and what it says of the files is what a fresh check says. Once
+all is worked out, it knows what one does that has never seen other texts.
 
 `MFC_EDITS` is how many edits are tried: 300 by default.
 """
@@ -6,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from mfc.dsl.compiler import compile
 from mfc.dsl.diagnostics import Diagnostic
 from mfc.dsl.source import Source
 from mfc.lsp import reading, writing
-from mfc.lsp.analysis import Overlay
+from mfc.lsp.analysis import OpenFile
 from mfc.lsp.diagnostics import diagnostic_of
 from mfc.lsp.features import FEATURES
 from mfc.lsp.positions import UTF8, UTF16, UTF32, Positions
@@ -36,7 +37,19 @@ EDITS = int(os.environ.get("MFC_EDITS", "300"))
 STEPS = 20
 """Edits of one example, at most."""
 
-TEXTS = {"spec.mfs": specs.SPEC, "blocks.mfs": specs.BLOCKS}
+PART = """import "../blocks.mfs" (dense)
+import "leaf.mfs" (leaf)
+block part(nf) { dense(nf)  leaf(nf) }
+"""
+LEAF = "block leaf(nf) { linear(nf) }\n"
+ASIDE = "block aside(nf) { linear(nf) }\nlet apart = 1\n"
+"""Of a file that no other imports: only those who look for a name look into it."""
+
+TEXTS = {
+    "spec.mfs": f'import "parts/part.mfs" (part)\r\n{specs.SPEC}',
+    "blocks.mfs": specs.BLOCKS,
+    "parts/part.mfs": PART,  # may read blocks.mfs where the spec imports it alone
+}
 SPECS = Path(chunks.__file__).parents[1] / "specs"
 FRAGMENTS = sorted(
     {
@@ -68,21 +81,59 @@ def changes(draw: st.DrawFn, length: int) -> tuple[int, int, str]:
     return start, end, fragment
 
 
+class Files(dict[str, OpenFile]):
+    """Open files. One can be changed in between, once: when it was looked up, and nothing was made of it yet."""
+
+    change: Callable[[str], None] | None = None
+
+    def get(self, path: str, default: Any = None) -> Any:
+        found = super().get(path, default)
+        if self.change is not None and path in self:
+            change, self.change = self.change, None
+            change(path)
+        return found
+
+
 class Typing:
     """A workspace with its open files, and their texts as the client has them."""
 
     def __init__(self, folder: Path, encoding: str) -> None:
         self.folder = folder
         self.encoding = encoding
-        self.workspace = Workspace(Client(encoding), [str(folder)])
         self.texts = dict(TEXTS)
-        for name, text in self.texts.items():
-            self.workspace.open(self.uri(name), 1, text)
+        self.versions = dict.fromkeys(TEXTS, 1)
+        self.write(LEAF)
+        self.workspace = self.opened([*TEXTS])
+
+    def opened(self, names: Iterable[str]) -> Workspace:
+        """A workspace that has seen nothing but the texts of these files."""
+        workspace = Workspace(Client(self.encoding), [str(self.folder)])
+        workspace.files = Files()
+        for name in names:
+            workspace.open(self.uri(name), self.versions[name], self.texts[name])
+        return workspace
+
+    @property
+    def open(self) -> list[str]:
+        return [name for name in TEXTS if str(self.folder / name) in self.workspace.files]
+
+    def toggle(self, name: str) -> None:
+        """Closes a file, or opens it again."""
+        if name in self.open:
+            self.workspace.close(self.uri(name))
+        else:
+            self.workspace.open(self.uri(name), self.versions[name], self.texts[name])
+
+    def write(self, text: str) -> None:
+        """Writes a file that is never open; each time it is one that differs in its length."""
+        path = self.folder / "parts" / "leaf.mfs"
+        before = path.read_text().count("#") if path.exists() else 0
+        path.write_text(f"{text}\n{'#' * (before + 1)}\n")
 
     def uri(self, name: str) -> str:
         return str(from_fs_path(str(self.folder / name)))
 
-    def edit(self, name: str, version: int, made: list[tuple[int, int, str]]) -> None:
+    def edit(self, name: str, made: list[tuple[int, int, str]]) -> None:
         events: list[types.TextDocumentContentChangeEvent] = []
         for start, end, new in made:
             text = self.texts[name]
@@ -90,8 +141,26 @@ class Typing:
             start, end = Positions(text, self.encoding).offsets(place)  # none is within the end of a line
             events.append(types.TextDocumentContentChangePartial(place, new))
             self.texts[name] = text[:start] + new + text[end:]
-        self.workspace.edit(self.uri(name), version, events)
+        self.versions[name] += 1
+        self.workspace.edit(self.uri(name), self.versions[name], events)
         assert self.workspace.files[str(self.folder / name)].text == self.texts[name]
+
+    def settle(self, change: Callable[[str], None] | None = None) -> None:
+        """Works out all that is due, as the server does, whose messages may change a file while it is read."""
+        files = self.workspace.files
+        assert isinstance(files, Files)
+        files.change = change
+        settle(self.workspace)
+        files.change = None
+
+    def known(self) -> dict[str, Any]:
+        return known(self.workspace)
+
+    def anew(self) -> dict[str, Any]:
+        """The same where all files are opened as they are now."""
+        workspace = self.opened(self.open)
+        settle(workspace)
+        return known(workspace)
 
     def question(self, name: str) -> FileQuestion:
         analysis = self.workspace.analysis(self.uri(name))
@@ -101,11 +170,30 @@ class Typing:
     def fresh(self, name: str) -> list[tuple[Any, ...]]:
         """What a check says that has never seen the files before."""
         path = str(self.folder / name)
-        overlay = Overlay(self.workspace.files, [self.folder])
+        overlay = self.question(name).analysis.overlay.unnoted()
         with patch.object(chunks, "read_chunk", recovery.read):
             source = Source(overlay.display(path), self.texts[name])
             compiled = compile(source, path, overlay, builtin_catalog(), opening=True)
         return [said(diagnostic) for diagnostic in compiled.diagnostics]
+
+
+def settle(workspace: Workspace) -> None:
+    while analysis := workspace.due():
+        assert analysis.document
+        if workspace.analyses.get(analysis.file.path) is analysis:  # else the report was given up
+            workspace.done(analysis)
+
+
+def known(workspace: Workspace) -> dict[str, Any]:
+    """By path what is wrong with each file, what it may read, and on which files that hangs; all being as they are."""
+    assert not any(analysis.outdated for analysis in workspace.analyses.values())
+    found: dict[str, Any] = {
+        path: sorted((f.diagnostic.code, f.diagnostic.span.start, f.diagnostic.message) for f in findings)
+        for path, findings in workspace.findings().items()
+        if findings
+    }
+    hangs = {p: ({*a.overlay.roots}, {*a.overlay.asked}) for p, a in workspace.analyses.items()}
+    return {"wrong": found, "hangs": hangs}
 
 
 def said(diagnostic: Diagnostic) -> tuple[Any, ...]:
@@ -159,6 +247,8 @@ def ask_all(question: FileQuestion, place: types.Range) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("specs")
     specs.write(folder)
+    (folder / "aside.mfs").write_text(ASIDE)
+    (folder / "parts").mkdir()
     yield folder
 
 
@@ -170,16 +260,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @given(data=st.data(), encoding=st.sampled_from([UTF8, UTF16, UTF32]))
 def test_whatever_is_typed(folder: Path, data: st.DataObject, encoding: str) -> None:
     typing = Typing(folder, encoding)
-    for step in range(STEPS):
-        name = data.draw(st.sampled_from(["spec.mfs", "spec.mfs", "blocks.mfs"]))
+
+    def edit(name: str) -> None:
         length = len(typing.texts[name])
-        typing.edit(name, step + 2, data.draw(st.lists(changes(length), min_size=1, max_size=3)))
+        typing.edit(name, data.draw(st.lists(changes(length), min_size=1, max_size=3)))
+
+    for _ in range(STEPS):
+        name = data.draw(st.sampled_from(["spec.mfs", "spec.mfs", *typing.open]))
+        if name not in typing.open:
+            typing.toggle(name)
+        edit(name)
         text = typing.texts[name]
         start = data.draw(st.integers(0, len(text)))
         ask_all(typing.question(name), Positions(text, encoding).range(start, min(len(text), start + 30)))
-        for other in TEXTS:
+        for other in typing.open:
             diagnostics = typing.question(other).document.compiled.diagnostics
             assert [said(diagnostic) for diagnostic in diagnostics] == typing.fresh(other)
         for findings in typing.workspace.findings().values():
             for finding in findings:
                 diagnostic_of(finding, typing.workspace)
+        match data.draw(st.sampled_from(["", "", "edit", "toggle", "write"])):
+            case "edit":
+                edit(name)
+                typing.settle(lambda path: edit(os.path.relpath(path, folder)))
+            case "toggle":
+                typing.toggle(data.draw(st.sampled_from([*TEXTS])))
+                typing.settle()
+            case "write":
+                typing.write(data.draw(st.sampled_from([LEAF, ASIDE])))
+                typing.workspace.look_again()
+                typing.settle()
+            case _:
+                continue
+        assert typing.known() == typing.anew()
