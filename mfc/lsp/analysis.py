@@ -67,9 +67,8 @@ class Overlay(DiskFiles):
         """Path by the name that messages have for it."""
 
     def read(self, path: str) -> str:
-        first = (
-            self.asked.setdefault(path, _UNSEEN) is _UNSEEN
-        )  # whoever changes it from here on finds it noted
+        # It is noted before it is looked up: who changes it from here on learns that this hangs on it.
+        first = self.asked.setdefault(path, _UNSEEN) is _UNSEEN
         file = self.files.get(path)
         if first:  # before it is read: what it is afterwards may be another one
             self.asked[path] = stamp(path) if file is None else file

@@ -189,10 +189,12 @@ class Workspace:
 
     def closed(self, word: str = "") -> Iterator[Analysis]:
         """The specs in the workspace's folders that are not open and have a word in their text, as they lie on disk."""
+        kept: dict[str, Analysis] = {}
+        length = 0
         for path in _specs(self.folders):
             if path in self.files:
                 continue
-            known = self._closed.pop(path, None)
+            known = self._closed.get(path)
             if known is None or known.outdated or not self._same_rules(known):
                 overlay = self._overlay(path)
                 try:
@@ -202,11 +204,12 @@ class Workspace:
                 known = Analysis(
                     OpenFile(self.uri(path), path, None, text, self.client.encoding), overlay, self.settings
                 )
-            self._closed[path] = known
-            while sum(len(a.file.text) for a in self._closed.values()) > MAX_KEPT and len(self._closed) > 1:
-                del self._closed[next(iter(self._closed))]
+            length += len(known.file.text)
+            if length <= MAX_KEPT:  # it is the first ones that are found again next time
+                kept[path] = known
             if word in known.file.text:
                 yield known
+        self._closed = kept
 
     def _same_rules(self, analysis: Analysis) -> bool:
         """Whether an analysis would be made with the same settings, and might read the same folders."""

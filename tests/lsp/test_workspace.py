@@ -231,6 +231,17 @@ def test_closed_specs_are_looked_at_again_where_an_open_file_that_they_import_ha
     assert [id(analysis) for analysis in specs.closed()] == [id(analysis) for analysis in specs.closed()]
 
 
+def test_of_closed_specs_that_are_too_many_the_first_are_kept(
+    specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        (tmp_path / f"parts{number}.mfs").write_text(PARTS)
+    monkeypatch.setattr("mfc.lsp.workspace.MAX_KEPT", len(USER) + 3 * len(PARTS))
+    before, after = [[*specs.closed()] for _ in range(2)]
+    assert len(before) == len(after) == 7
+    assert [a is b for a, b in zip(before, after, strict=True)] == [True] * 4 + [False] * 3
+
+
 def test_symbols_of_the_workspace_check_no_spec_that_is_not_open(
     specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
