@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mfc.dsl import other_names
@@ -10,7 +10,7 @@ from mfc.dsl.evaluate import Evaluator
 from mfc.dsl.fields import BY_KIND, PHASE, TRAIN, Field
 from mfc.dsl.scope import Scope
 from mfc.dsl.source import Span
-from mfc.dsl.suggest import did_you_mean
+from mfc.dsl.suggest import Hint, did_you_mean
 from mfc.dsl.syntax import CallExpr, Expr, FieldStmt, LayerStmt, LetStmt, Name, Phase, Stmt
 from mfc.dsl.typed import Fields
 from mfc.dsl.types import ANY, Unknown
@@ -26,10 +26,11 @@ def check_fields(
     written: dict[str, Expr] = {}
     names: dict[str, Span] = {}
     seen: dict[str, Span] = {}
+    meant: set[str] = set()
     for statement in body:
         match statement:
             case FieldStmt(name=Name(text=text)):
-                field = _field(evaluator, kind, table, statement, seen)
+                field = _field(evaluator, kind, table, statement, seen, meant)
                 value = evaluator.evaluate(statement.value, scope, field.type if field else ANY)
                 if field is None:
                     continue
@@ -50,7 +51,7 @@ def check_fields(
                     "not a field",
                     help=_written_as_field(kind, table, statement) or "fields are written `name = value`",
                 )
-    _missing(evaluator, kind, table, names, owner, name)
+    _missing(evaluator, kind, table, {*names, *meant}, owner, name)
     for field_name, field in table.items():
         values.setdefault(field_name, Unknown(field.type) if field.required else field.default)
     return Fields(values, written, names)
@@ -62,18 +63,25 @@ def _field(
     table: Mapping[str, Field],
     statement: FieldStmt,
     names: Mapping[str, Span],
+    meant: set[str],
 ) -> Field | None:
+    """The field that a statement gives, None where it is reported. `meant` gets the field that it is a slip of."""
     name = statement.name
     if name.text not in table:
+        help = (
+            _elsewhere(kind, name.text)
+            or other_names.field(name.text, table)
+            or did_you_mean(name.text, table)
+            or f"its fields are {', '.join(table)}"
+        )
+        if isinstance(help, Hint):
+            meant.add(help.instead)
         evaluator.diagnostics.add(
             "E0206",
             name.span,
             f"{with_article(kind_name(kind))} has no field `{name.text}`",
             "unknown field",
-            help=_elsewhere(kind, name.text)
-            or other_names.field(name.text, table)
-            or did_you_mean(name.text, table)
-            or f"its fields are {', '.join(table)}",
+            help=help,
         )
         return None
     if name.text in names:
@@ -110,7 +118,7 @@ def _missing(
     evaluator: Evaluator,
     kind: str,
     table: Mapping[str, Field],
-    names: Mapping[str, Span],
+    names: Collection[str],
     owner: Span,
     name: str,
 ) -> None:
