@@ -227,9 +227,8 @@ def make_server() -> SpecServer:
                 versioned_edits=get_capability(able, "workspace.workspace_edit.document_changes", False),
             )
         )
-        set_folders()
-        if not server.specs.folders and params.root_uri:
-            server.specs.folders = [folder for folder in [to_fs_path(params.root_uri)] if folder]
+        root = [folder for folder in [to_fs_path(params.root_uri or "")] if folder]
+        server.specs.set_folders(folders() or root)
         server.specs.configure(params.initialization_options)
 
     @server.feature(types.INITIALIZED)
@@ -275,7 +274,8 @@ def make_server() -> SpecServer:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def did_change_workspace_folders(_: types.DidChangeWorkspaceFoldersParams) -> None:
-        set_folders()
+        server.specs.set_folders(folders())
+        server.report()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
@@ -286,9 +286,9 @@ def make_server() -> SpecServer:
         server.specs.configure(given.get(SECTION, given) if isinstance(given, dict) else given)
         server.report()
 
-    def set_folders() -> None:
-        folders = [to_fs_path(folder.uri) for folder in server.workspace.folders.values()]
-        server.specs.folders = [folder for folder in folders if folder]
+    def folders() -> list[str]:
+        found = [to_fs_path(folder.uri) for folder in server.workspace.folders.values()]
+        return [folder for folder in found if folder]
 
     def add(method: str, feature: Callable[[FileQuestion, Any], Any]) -> None:
         @server.feature(method, features.OPTIONS.get(method))

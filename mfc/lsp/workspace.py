@@ -64,13 +64,20 @@ class Workspace:
         self._parsed: dict[str, tuple[Any, File]] = {}
         """Both are the worker's alone, which looks whether they are as they were: so none is ever in another's way."""
         self.settings: Mapping[str, Any] = {}
-        self.allow_outside: Path | None = None
+        self._outside = ""
         self.hints = HintOptions()
 
     @property
     def folder(self) -> str:
         """Where relative paths start."""
         return self.folders[0] if self.folders else os.getcwd()
+
+    @property
+    def allow_outside(self) -> Path | None:
+        """The folder that all specs may read, as the settings name it."""
+        if not self._outside:
+            return None
+        return Path(os.path.normpath(os.path.join(self.folder, os.path.expanduser(self._outside))))
 
     @property
     def standard(self) -> str:
@@ -100,10 +107,13 @@ class Workspace:
         self.settings = {n: Text(v) if isinstance(v, str) else v for n, v in _items(settings)}
         known = {field.name for field in fields(HintOptions)}
         self.hints = HintOptions(**{n: v for n, v in _items(hints) if n in known and isinstance(v, bool)})
-        self.allow_outside = None
-        if isinstance(outside, str) and outside:
-            self.allow_outside = Path(self.folder, os.path.expanduser(outside))
+        self._outside = outside if isinstance(outside, str) else ""
         self._renew_unedited([*self.files])
+
+    def set_folders(self, folders: Sequence[str]) -> None:
+        """Has other folders open: relative paths start in the first."""
+        self.folders = folders
+        self._reach()
 
     def open(self, uri: str, version: int, text: str) -> None:
         path = self.path(uri)
@@ -157,7 +167,8 @@ class Workspace:
     def _roots(self, path: str) -> list[str]:
         """The folders that a file may read from: its own, the one that the settings name, and those that are allowed to
         the open specs which import it."""
-        own = [Path(path).parent, *([self.allow_outside] if self.allow_outside else [])]
+        outside = self.allow_outside
+        own = [Path(path).parent, *([outside] if outside else [])]
         importing = [root for roots in [*self._importers.get(path, {}).values()] for root in roots]
         return [*dict.fromkeys([*(folder.as_posix() for folder in own), *importing])]
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
+from pygls.uris import from_fs_path
 
 from mfc.lsp.positions import UTF8, UTF16, UTF32, Positions
 from tests.lsp.editor import COMMAND, LONGEST, Editor, codes, editing
@@ -355,6 +356,22 @@ async def test_a_folder_outside_can_be_allowed(folder: Path) -> None:
         assert codes(await editor.findings("spec/spec.mfs")) == ["E0214"]
         editor.workspace_did_change_configuration(types.DidChangeConfigurationParams({"allowOutside": "."}))
         await editor.until(lambda: editor.last("spec/spec.mfs") == ())
+
+
+async def test_a_folder_that_is_allowed_is_looked_for_in_the_folder_that_is_open_now(folder: Path) -> None:
+    (folder / "specs" / "inner").mkdir(parents=True)
+    (folder / "specs" / "inner" / "spec.mfs").write_bytes(SPEC.replace('"blocks', '"../../blocks').encode())
+    async with editing(folder / "specs", COMMAND, options={"allowOutside": "."}) as editor:
+        editor.open("inner/spec.mfs")
+        assert codes(await editor.findings("inner/spec.mfs")) == ["E0214"]
+        added, removed = (
+            types.WorkspaceFolder(from_fs_path(str(path)) or "", path.name)
+            for path in (folder, folder / "specs")
+        )
+        event = types.WorkspaceFoldersChangeEvent([added], [removed])
+        editor.workspace_did_change_workspace_folders(types.DidChangeWorkspaceFoldersParams(event))
+        await editor.until(lambda: editor.last("inner/spec.mfs") == ())
+        await editor.until(lambda: types.WORKSPACE_INLAY_HINT_REFRESH in editor.refreshed)
 
 
 async def test_an_imported_file_may_read_what_the_spec_may(folder: Path) -> None:

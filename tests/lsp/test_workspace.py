@@ -231,6 +231,18 @@ def test_closed_specs_are_looked_at_again_where_an_open_file_that_they_import_ha
     assert [id(analysis) for analysis in specs.closed()] == [id(analysis) for analysis in specs.closed()]
 
 
+def test_a_folder_that_is_allowed_may_lie_beside_the_one_that_is_open(tmp_path: Path) -> None:
+    texts = {"shared/parts.mfs": PARTS, "specs/main.mfs": USER.replace("parts.mfs", "../shared/parts.mfs")}
+    workspace = write(tmp_path, texts)
+    workspace.set_folders([str(tmp_path / "specs")])
+    workspace.configure({"allowOutside": "../shared"})
+    check(workspace)
+    assert codes(workspace) == {}
+    workspace.set_folders([str(tmp_path / "shared" / "nowhere")])
+    check(workspace)
+    assert codes(workspace) == {"main.mfs": ["E0214"]}
+
+
 def test_of_closed_specs_that_are_too_many_the_first_are_kept(
     specs: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
