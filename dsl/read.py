@@ -174,10 +174,10 @@ class _Reader:
         if not isinstance(mark, ast.Call):
             return
         given = dict(zip(decorator.facts, mark.args)) | {k.arg: k.value for k in mark.keywords}
-        for fact, message, help, position in faults(facts, parameters):
+        for fact, message, help, position, code in faults(facts, parameters):
             node = given.get(fact, mark)
             if position is None:
-                self.report("E0706", node, message, help)
+                self.report(code, node, message, help)
                 continue
             start = self.source.lines[node.lineno - 1].find(
                 facts[fact], self.source.column(node.lineno, node.col_offset)

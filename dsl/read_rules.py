@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from mfc.dsl.component import Parameter
+from mfc.dsl.fields import INPUTS, TARGETS
 from mfc.dsl.rules import (
     COUNT,
     KEYWORDS,
@@ -23,23 +24,35 @@ from mfc.dsl.rules import (
     parse_count,
     parse_rule,
 )
+from mfc.dsl.suggest import did_you_mean
 from mfc.dsl.types import AnyType, Bool, Choice, Kind, ListOf, Number, Type, Union
 
 OF_DATA = ("vocab",)
 """Arguments that are filled from the data, whatever the shape that comes in."""
 
 
+WORDS = {"targets": TARGETS, "inputs": INPUTS, "mixes": INPUTS, "better": ("higher", "lower")}
+"""What facts that name something of the language may hold."""
+
+
 class Fault(NamedTuple):
-    """What is wrong with a rule: that of the decorator's argument `fact`, at `position` where it can't be read."""
+    """What is wrong with a decorator's argument `fact`, at `position` in a rule that can't be read."""
 
     fact: str
     message: str
     help: str = ""
     position: int | None = None
+    code: str = "E0706"
 
 
 def faults(facts: Mapping[str, Any], parameters: Sequence[Parameter]) -> Iterator[Fault]:
-    """What is wrong with the shape rule and the count rule of a component."""
+    """What is wrong with the shape rule and the count rule of a component, and with words of its other facts."""
+    for fact, words in WORDS.items():
+        given = facts.get(fact) or ()
+        for word in [given] if isinstance(given, str) else given:
+            if word not in words:
+                help = did_you_mean(word, words) or f"it takes {', '.join(words)}"
+                yield Fault(fact, f"`{fact}` has no `{word}`", help, code="E0704")
     rule = None
     if shape := facts.get("shape"):
         try:

@@ -187,15 +187,20 @@ class _Parser:
         gives: list[tuple[Expr, ...]] = []
         if self.take("->"):
             takes = first or None
-            gives.append(self.dims())
+            gives.append(self.output())
             while self.take(";"):
-                gives.append(self.dims())
+                gives.append(self.output())
         where = self.condition() if self.take("where") else None
         if self.kind != "end":
             raise self.unexpected("a dim, `;` or `where`" if gives else "a dim, `->` or `where`")
         rule = Rule(self.text, takes, tuple(gives), where)
         self.verify(rule)
         return rule
+
+    def output(self) -> tuple[Expr, ...]:
+        if not (dims := self.dims()):
+            raise self.unexpected("a dim")
+        return dims
 
     def count(self) -> Count:
         parts = [self.size()]

@@ -347,6 +347,12 @@ def test_problems_of_a_users_file() -> None:
     class window:
         "No ks, no dim n."
         def __init__(self, n: mfc.In): ...
+
+    @mfc.layer(shape="b c ->")
+    def nothing(): "Gives nothing."
+
+    @mfc.metric(shape="b c", targets=("categry", "value"), better="most")
+    def words(): "Words that there are none of."
     """
     annotations = (
         "annotations are int, float, bool, str, Path, None, unions, list[T], Literal[...], "
@@ -375,6 +381,11 @@ def test_problems_of_a_users_file() -> None:
         "E0706 18:17-43 the shape rule computes a window, and there is no parameter `ks`",
         "E0706 18:17-43 `n` is filled from what comes in, and the shape rule has no such dim",
         "  help: name a dim of the input `n`",
+        "E0706 23:24-25 the shape rule can't be read: expected a dim, found the end",
+        "E0704 26:33-53 `targets` has no `categry`",
+        "  help: did you mean `category`?",
+        "E0704 26:62-68 `better` has no `most`",
+        "  help: it takes higher, lower",
     ]
 
 

@@ -58,7 +58,7 @@ def test_what_comes_out(text, outs):
     "text, position, message",
     [
         ("", 0, "names the dims of what comes in"),
-        ("->", 0, "names the dims of what comes in"),
+        ("->", 2, "expected a dim"),
         ("b c == b", 4, "expected a dim, `->` or `where`"),
         ("b c -> b $", 9, "`$` is not part of a shape rule"),
         ("b c -> b konv(c)", 9, "`konv` is no function"),
