@@ -181,6 +181,16 @@ FIELDS = {
 }
 """Fields, and the other names of them."""
 
+TYPES = {
+    "string": "str text",
+    "int": "integer long",
+    "float": "double number real",
+    "bool": "boolean",
+    "path": "file folder dir directory",
+    "choice": "enum Literal",
+}
+"""Types of params, and their names in Python and elsewhere."""
+
 
 def _by_other_name(names: dict[str, str]) -> dict[str, str]:
     return {plain(other): name for name, others in names.items() for other in others.split()}
@@ -189,6 +199,7 @@ def _by_other_name(names: dict[str, str]) -> dict[str, str]:
 _OTHERS = {kind: _by_other_name(names) for kind, names in OTHERS.items()}
 _ARGUMENTS = _by_other_name(ARGUMENTS)
 _FIELDS = _by_other_name(FIELDS)
+_TYPES = _by_other_name(TYPES)
 _THINGS, _ASKED, _NEEDLESS = (
     {plain(other): said for others, said in names.items() for other in others.split()}
     for names in (THINGS, ASKED, NEEDLESS)
@@ -226,6 +237,11 @@ def field(word: str, names: Collection[str]) -> str:
         return "it is an argument: `adam(lr = ...)` or, in a schedule, `one_cycle(lr = ...)`"
     found = _FIELDS.get(plain(word), "")
     return _here_it_is(word, found) if found in names else ""
+
+
+def type_name(word: str) -> str:
+    """A hint to which type is meant; empty where nothing is known of it."""
+    return _here_it_is(word, found) if (found := _TYPES.get(plain(word))) else ""
 
 
 def _here_it_is(word: str, found: str) -> str:

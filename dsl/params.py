@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mfc.dsl import other_names
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.ranges import Range
 from mfc.dsl.resolve import Declared, Program
@@ -39,7 +40,8 @@ def type_of(written: TypeExpr, diagnostics: Diagnostics) -> Type:
         written.span,
         f"`{written.span.text}` is not a type",
         "unknown type",
-        help=did_you_mean(name, [*PLAIN, "list", "choice"])
+        help=other_names.type_name(name)
+        or did_you_mean(name, [*PLAIN, "list", "choice"])
         or "the types are int, float, bool, string, path, choice(a, b) and list(T)",
     )
     return ANY

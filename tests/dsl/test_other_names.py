@@ -163,3 +163,15 @@ def test_the_hint_in_its_place(tmp_path: Path, field: str, written: str, hint: s
     spec = tmp_path / "spec.mfs"
     spec.write_text(SPEC.format(**RIGHT | {field: written}))
     assert hint in [diagnostic.help for diagnostic in mfc.load(spec).diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [("str", "string"), ("boolean", "bool"), ("Integer", "int"), ("double", "float"), ("Literal", "choice")],
+)
+def test_a_type_by_another_name(tmp_path: Path, written: str, hint: str) -> None:
+    spec = tmp_path / "spec.mfs"
+    spec.write_text(f"param n: {written}\n")
+    [diagnostic] = mfc.load(spec, n=1).diagnostics
+    assert diagnostic.help == f"here it is `{hint}`"
+    assert diagnostic.fix is not None and diagnostic.fix.text == hint
