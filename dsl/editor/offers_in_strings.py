@@ -1,10 +1,11 @@
-"""What can stand in a string by what it names: files and folders of data, groups of a model."""
+"""What can stand in a string by what it names: files and folders of data, groups of a model, what is measured."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 
+from mfc.dsl.check_callbacks import LOSSES, columns
 from mfc.dsl.component import Component
 from mfc.dsl.editor.cursor import Cursor
 from mfc.dsl.editor.importable import Nearby
@@ -14,8 +15,9 @@ from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.editor.walk_expressions import ONLY
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
-from mfc.dsl.syntax import BodyDecl, GroupStmt
+from mfc.dsl.syntax import BodyDecl, FieldStmt, GroupStmt
 from mfc.dsl.types import quoted
+from mfc.dsl.values import ComponentValue
 
 
 def files_and_folders(
@@ -53,6 +55,28 @@ def offer_groups(offers: Offers) -> None:
     if of_only and here.slot is not None and here.slot.name == "group":
         for path, symbol in _paths(_groups(here)):
             offers.add(path, "choice", Rank.WORD, "group", quoted(path), symbol=symbol)
+
+
+def offer_columns(offers: Offers) -> None:
+    """The losses and metrics that a callback may act on, where a string names one."""
+    here = offers.here
+    target = here.called.symbol.target if here.called is not None else None
+    monitors = isinstance(target, Component) and target.facts.get("monitors")
+    if monitors and here.slot is not None and here.slot.name == "monitor":
+        for order, column in enumerate((*LOSSES, *_metrics(here))):
+            offers.add(
+                column, "choice", Rank.WORD, "column of the history", quoted(column), order=order,
+                symbol=Symbol("choice", column),
+            )  # fmt: skip
+
+
+def _metrics(here: Cursor) -> Mapping[str, ComponentValue]:
+    """The metrics of the train that the place is in, by the names of their columns."""
+    declared = here.document.module.names.get(here.declares)
+    for statement in getattr(getattr(declared, "decl", None), "body", ()):
+        if isinstance(statement, FieldStmt) and statement.name.text == "metrics":
+            return columns(next(iter(here.document.values(statement.value)), None))
+    return {}
 
 
 def _groups(here: Cursor) -> Mapping[str, Symbol]:

@@ -17,7 +17,7 @@ from mfc.dsl.editor.facts import value_in_words
 from mfc.dsl.editor.members import groups_of, has_size, member_in_words
 from mfc.dsl.editor.offers import Offers, Rank
 from mfc.dsl.editor.offers_in_bodies import STACKS, offer_imported, offer_used
-from mfc.dsl.editor.offers_in_strings import offer_groups
+from mfc.dsl.editor.offers_in_strings import offer_columns, offer_groups
 from mfc.dsl.editor.symbols import Symbol, declared_symbol
 from mfc.dsl.functions import FUNCTIONS
 from mfc.dsl.params import type_of
@@ -55,6 +55,7 @@ def offer_values(offers: Offers) -> None:
             want = here.document.wanted_of(name.text)
     _words(offers, want)
     offer_groups(offers)
+    offer_columns(offers)
     _locals(offers, want)
     _own(offers, want)
     _of_catalog(offers, want)

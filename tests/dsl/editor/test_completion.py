@@ -257,3 +257,11 @@ def test_groups_of_the_model_are_offered_where_a_string_names_one() -> None:
     assert after(MODEL + train.format("▮"), "head") == MODEL + train.format('"head"')
     late = MODEL + 'train fit { weights = [only("▮", kaiming())]  model = net }'
     assert labels(at_mark(late)) == ["body", "body.stem", "head"]
+
+
+def test_what_a_callback_monitors_is_a_column() -> None:
+    for written in ('[save_best("▮")]', '[early_stopping(monitor = "▮")]', "[save_best(▮)]", '[save_best("▮'):
+        text = f"train fit {{\n    metrics = [accuracy(), accuracy()]\n    callbacks = {written}\n}}\n"
+        found = [item.label for item in at_mark(text) if item.detail == "column of the history"]
+        assert found == ["train_loss", "valid_loss", "accuracy", "accuracy_2"], written
+    assert not [i for i in at_mark('train fit { callbacks = [csv_logger("▮")] }') if "column" in i.detail]
