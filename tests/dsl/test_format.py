@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,16 @@ def test_lines_may_be_formatted_one_after_the_other(seed: int, first: float, sec
     text = generate(seed)
     start, end = sorted((round(first * len(text)), round(second * len(text))))
     start, end = text.rfind("\n", 0, start) + 1, (text.find("\n", end) + 1 or len(text))
-    assert format(apply(text, format_range(text, start, end))) == format(text)
+    changed = apply(text, format_range(text, start, end))
+    found, expected = format(changed), format(text)
+    if first_line_end(changed) != first_line_end(text):  # it was that of a blank line, which is gone
+        found, expected = (whole.replace("\r\n", "\n") for whole in (found, expected))
+    assert found == expected
+
+
+def first_line_end(text: str) -> str | None:
+    found = re.search(r"\r?\n", text)
+    return None if found is None else found[0]
 
 
 @settings(max_examples=100)
