@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -32,13 +33,16 @@ from mfc.runtime.training.hooks import Hooks, layers_matching
 LONGEST = 1 << 24
 """Numbers that are counted in one go: float32, in which torch counts, has all integers up to here."""
 
+CACHED = 1 << 18
+"""Numbers that are measured in one go on a CPU, so that all steps of it stay in the cache."""
+
 FETCH_EVERY = 64
 """Samples that wait on the device until they are fetched together."""
 
 
 class Measured(NamedTuple):
-    """Of one call of a layer, on the device that trains: how many numbers, `(mean, variance, share near zero)`, and
-    counts of bins."""
+    """Of one call of a layer, or of a piece of what it put out, on the device that trains: how many numbers,
+    `(mean, variance, share near zero)`, and counts of bins."""
 
     count: int
     moments: torch.Tensor
@@ -137,8 +141,8 @@ class activation_stats(Callback):
         self.waiting.append(sample)
         self.hooks = Hooks(
             self.found,
-            lambda name, output: sample.forward[name].append(self._activations(output)),
-            (lambda name, gradient: sample.backward[name].append(self._gradients(gradient)))
+            lambda name, output: sample.forward[name].extend(map(self._activations, pieces(output))),
+            (lambda name, gradient: sample.backward[name].extend(map(self._gradients, pieces(gradient))))
             if self.backward
             else None,
         )
@@ -157,15 +161,14 @@ class activation_stats(Callback):
             self.hooks = None
 
     @torch.no_grad()
-    def _activations(self, output: torch.Tensor) -> Measured:
-        numbers = output.float().flatten()
+    def _activations(self, numbers: torch.Tensor) -> Measured:
         sizes = numbers.abs()
         histogram = histogram_of(sizes, self.bins, 0.0, self.limit)
         return Measured(numbers.numel(), moments(numbers, sizes, self.near_zero), histogram)
 
     @torch.no_grad()
-    def _gradients(self, gradient: torch.Tensor) -> Measured:
-        numbers, weight = gradient.float().flatten(), self.learner.loss_weight
+    def _gradients(self, numbers: torch.Tensor) -> Measured:
+        weight = self.learner.loss_weight
         if weight != 1:  # of the loss itself, whatever it was multiplied by for the backward pass
             numbers = numbers / weight
         sizes = numbers.abs()
@@ -238,6 +241,12 @@ class activation_stats(Callback):
             write_tensors(data, {k: torch.from_numpy(v) for k, v in arrays_of(self.recorded).items()})
 
 
+def pieces(output: torch.Tensor) -> Sequence[torch.Tensor]:
+    """All numbers of a tensor as float32; on a CPU in pieces that are measured one by one, elsewhere in one."""
+    numbers = output.detach().float().flatten()
+    return numbers.split(CACHED) if numbers.device.type == "cpu" else (numbers,)
+
+
 def moments(numbers: torch.Tensor, sizes: torch.Tensor, near_zero: float) -> torch.Tensor:
     """Mean, variance and share near zero of numbers whose absolute values are `sizes`: float32 `3`."""
     mean = numbers.mean()
@@ -254,8 +263,8 @@ def histogram_of(numbers: torch.Tensor, bins: int, low: float, high: float) -> t
         counts[-1] += torch.count_nonzero(numbers == high)
         return counts
     # where `bincount` would wait for the device
-    pieces = numbers.split(LONGEST)
-    return torch.stack([torch.histc(piece, bins, low, high).long() for piece in pieces]).sum(0)
+    parts = numbers.split(LONGEST)
+    return torch.stack([torch.histc(part, bins, low, high).long() for part in parts]).sum(0)
 
 
 def first_rows(activations: Activations, rows: int) -> Activations:
