@@ -1,9 +1,9 @@
 """What a Python file defines, and what each of its definitions refers to: the ground of `mfc.dsl.codehash`.
 
 A file is divided into units: a function, a class, an assignment of names; unit 0 is what else runs on import.
-The hash of a unit is one of its syntax tree without docstrings and places, so that comments and layout do not
-count, nor do count rules. Names are not followed into scopes: a local variable named like a function of the file counts as a use
-of that function, which is too much now and then and never too little.
+The hash of a unit is one of its syntax tree without docstrings, places and count rules, so that comments and layout
+do not count. Names are not followed into scopes: a local variable named like a function of the file counts as a use of
+that function, which is too much now and then and never too little.
 """
 
 from __future__ import annotations

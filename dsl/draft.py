@@ -27,8 +27,8 @@ class DraftLayer:
 
 @dataclass(eq=False)
 class Draft:
-    """A stack of steps. `fixed` says that `base` was written by the user (a group or a `let`) and stands as it is; `given` are
-    the names that the user gave to its parts."""
+    """A stack of steps. `fixed` says that `base` was written by the user (a group or a `let`) and stands as it is; `given`
+    are the names that the user gave to its parts."""
 
     base: str
     steps: list[DraftStep] = field(default_factory=list)

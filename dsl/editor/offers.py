@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from mfc.dsl.callables import component_signature
 from mfc.dsl.calls import Signature
@@ -62,6 +63,13 @@ class Completion:
     edits: tuple[Edit, ...] = ()
 
 
+class Brought(NamedTuple):
+    """What brings in a name of another file: that file as an import names it, and the change that adds the import."""
+
+    path: str
+    edit: Edit
+
+
 _NOT_CALLED = (
     "constant", "choice", "attribute", "argument", "parameter", "variable", "tensor", "module", "group", "keyword",
 )  # fmt: skip
@@ -111,14 +119,11 @@ class Offers:
         *,
         call: bool = True,
         listed: bool = False,
-        detail: str = "",
-        edits: tuple[Edit, ...] = (),
+        brought: Brought | None = None,
     ) -> None:
         """Offers a component, with `call` as a call of it, with `listed` as the only item of a list."""
-        signature = component_signature(component)
-        symbol = component_symbol(component)
-        form = f"{component.signature()}{detail}"
-        self._callable(symbol, rank, form, signature if call else None, listed, edits)
+        symbol, signature = component_symbol(component), component_signature(component)
+        self._callable(symbol, rank, component.signature(), signature if call else None, listed, brought)
 
     def declared(
         self,
@@ -127,24 +132,22 @@ class Offers:
         *,
         call: bool = True,
         listed: bool = False,
-        detail: str = "",
-        edits: tuple[Edit, ...] = (),
+        brought: Brought | None = None,
     ) -> None:
         """Offers a declaration; with `call` as a call of it, if it has parameters."""
         symbol, signature = declared_symbol(declared), declared_signature(declared)
         if symbol.kind == "block" and signature is None:
             signature = Signature(declared.name, [])
-        form = f"{declaration_form(declared)}{detail}"
-        self._callable(symbol, rank, form, signature if call else None, listed, edits)
+        self._callable(symbol, rank, declaration_form(declared), signature if call else None, listed, brought)
 
     def _callable(
         self,
         symbol: Symbol,
         rank: Rank,
-        detail: str,
+        form: str,
         signature: Signature | None,
-        listed: bool = False,
-        edits: tuple[Edit, ...] = (),
+        listed: bool,
+        brought: Brought | None,
     ) -> None:
         text = symbol.name
         called = self.here.followed == "LPAR"
@@ -153,6 +156,8 @@ class Offers:
         if signature is not None and not called:
             text = snippets.call(signature)
         text = f"[{text}]" if listed else text
+        detail = form if brought is None else f'{form}  "{brought.path}"'
+        edits = () if brought is None else (brought.edit,)
         self.add(
             symbol.name, symbol.kind, rank, detail, text, snippet="$" in text, symbol=symbol, edits=edits
         )

@@ -9,7 +9,7 @@ from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import Cursor
 from mfc.dsl.editor.edits import Imports
 from mfc.dsl.editor.importable import importable, importable_components
-from mfc.dsl.editor.offers import Offers, Rank
+from mfc.dsl.editor.offers import Brought, Offers, Rank
 from mfc.dsl.editor.symbols import Symbol
 from mfc.dsl.elaborate import STATEMENTS
 from mfc.dsl.fields import BY_KIND
@@ -99,8 +99,7 @@ def offer_layers(offers: Offers, kind: str) -> None:
         offers.add(word, "keyword", Rank.STATEMENT, text=snippets.STATEMENTS[word], snippet=True)
     if kind == "model" and isinstance(here.path[-3], BodyDecl):
         offer_fields(offers, kind)
-    offer_imported(offers, STACKS)
-    offer_used(offers, ("layer", "architecture"))
+    offer_from_files(offers, STACKS, ("layer", "architecture"))
 
 
 def _takes(declared: Declared) -> bool:
@@ -113,27 +112,20 @@ def _components(offers: Offers, kind: str) -> Iterator[Component]:
     return (c for n in catalog.names(kind) if n not in taken for c in catalog.named(n, [kind]))
 
 
-def offer_imported(offers: Offers, kinds: tuple[str, ...], listed: bool = False) -> None:
-    """Declarations of some kinds that other files have, each with the import that brings it in."""
+def offer_from_files(
+    offers: Offers, declared: Collection[str], components: Collection[str], listed: bool = False
+) -> None:
+    """What other files have: declarations of some kinds, each with its `import`, and components of some kinds in the
+    Python files of the folder, each with its `use`."""
     here = offers.here
-    if not kinds:
-        return
     taken, imports = {*here.document.module.names, *here.locals}, Imports(here.source)
-    for declared, path in importable(here.document, offers.nearby):
-        if declaration_kind(declared.decl) in kinds and declared.name not in taken:
-            edit = imports.bringing("import", path, declared.name)
-            detail = f'  "{path}"'
-            offers.declared(declared, Rank.IMPORTED, listed=listed, detail=detail, edits=(edit,))
-
-
-def offer_used(offers: Offers, kinds: Collection[str], listed: bool = False) -> None:
-    """Components of some kinds in the Python files of the folder, each with the `use` that brings it in."""
-    here = offers.here
-    if not kinds:
-        return
-    taken, imports = {*here.document.module.names, *here.locals}, Imports(here.source)
-    for component, path in importable_components(here.document, offers.nearby):
-        if component.kind in kinds and component.name not in taken:
-            edit = imports.bringing("use", path, component.name)
-            detail = f'  "{path}"'
-            offers.component(component, Rank.IMPORTED, listed=listed, detail=detail, edits=(edit,))
+    if declared:
+        for found, path in importable(here.document, offers.nearby):
+            if declaration_kind(found.decl) in declared and found.name not in taken:
+                brought = Brought(path, imports.bringing("import", path, found.name))
+                offers.declared(found, Rank.IMPORTED, listed=listed, brought=brought)
+    if components:
+        for component, path in importable_components(here.document, offers.nearby):
+            if component.kind in components and component.name not in taken:
+                brought = Brought(path, imports.bringing("use", path, component.name))
+                offers.component(component, Rank.IMPORTED, listed=listed, brought=brought)

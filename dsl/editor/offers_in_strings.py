@@ -49,25 +49,28 @@ def files_and_folders(
 
 def offer_groups(offers: Offers) -> None:
     """The groups of the model that is trained, where a string names one."""
-    here = offers.here
-    target = here.called.symbol.target if here.called is not None else None
-    of_only = isinstance(target, Component) and target.target == ONLY
-    if of_only and here.slot is not None and here.slot.name == "group":
-        for path, symbol in _paths(_groups(here)):
+    called = _component_with(offers.here, "group")
+    if called is not None and called.target == ONLY:
+        for path, symbol in _paths(_groups(offers.here)):
             offers.add(path, "choice", Rank.WORD, "group", quoted(path), symbol=symbol)
 
 
 def offer_columns(offers: Offers) -> None:
     """The losses and metrics that a callback may act on, where a string names one."""
-    here = offers.here
-    target = here.called.symbol.target if here.called is not None else None
-    monitors = isinstance(target, Component) and target.facts.get("monitors")
-    if monitors and here.slot is not None and here.slot.name == "monitor":
-        for order, column in enumerate((*LOSSES, *_metrics(here))):
+    called = _component_with(offers.here, "monitor")
+    if called is not None and called.facts.get("monitors"):
+        for order, column in enumerate((*LOSSES, *_metrics(offers.here))):
             offers.add(
                 column, "choice", Rank.WORD, "column of the history", quoted(column), order=order,
                 symbol=Symbol("choice", column),
             )  # fmt: skip
+
+
+def _component_with(here: Cursor, argument: str) -> Component | None:
+    """The component that is called, where the place is an argument of that name."""
+    target = here.called.symbol.target if here.called is not None else None
+    given = here.slot is not None and here.slot.name == argument
+    return target if given and isinstance(target, Component) else None
 
 
 def _metrics(here: Cursor) -> Mapping[str, ComponentValue]:

@@ -16,7 +16,7 @@ from mfc.dsl.editor.document import Document
 from mfc.dsl.editor.facts import value_in_words
 from mfc.dsl.editor.members import groups_of, has_size, member_in_words
 from mfc.dsl.editor.offers import Offers, Rank
-from mfc.dsl.editor.offers_in_bodies import STACKS, offer_imported, offer_used
+from mfc.dsl.editor.offers_in_bodies import STACKS, offer_from_files
 from mfc.dsl.editor.offers_in_strings import offer_columns, offer_groups
 from mfc.dsl.editor.symbols import Symbol, declared_symbol
 from mfc.dsl.functions import FUNCTIONS
@@ -198,9 +198,12 @@ def _own(offers: Offers, want: Type) -> None:
             offers.declared(binding, Rank.OWN, listed=True)
         _offer_members(offers, binding, want)
     kinds = wanted.kinds(want) or wanted.kinds(item or ANY)
-    listed = not wanted.kinds(want)
-    offer_imported(offers, tuple(k for k in kinds if k in _IMPORTED), listed)
-    offer_used(offers, tuple(k for k in kinds if k in KINDS), listed)
+    offer_from_files(
+        offers,
+        declared=[kind for kind in kinds if kind in _IMPORTED],
+        components=[kind for kind in kinds if kind in KINDS],
+        listed=not wanted.kinds(want),
+    )
 
 
 def _offer_members(offers: Offers, declared: Declared, want: Type) -> None:

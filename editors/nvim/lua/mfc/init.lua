@@ -71,7 +71,7 @@ function M.formatexpr()
     start = { line = first, character = 0 },
     ["end"] = { line = first + vim.v.count, character = 0 },
   }
-  local answers = vim.lsp.buf_request_sync(0, "textDocument/rangeFormatting", params, 5000)
+  local answers = vim.lsp.buf_request_sync(0, "textDocument/rangeFormatting", params, LONGEST)
   for id, answer in pairs(answers or {}) do
     if answer.result then
       vim.lsp.util.apply_text_edits(answer.result, 0, vim.lsp.get_client_by_id(id).offset_encoding)
