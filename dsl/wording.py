@@ -17,10 +17,14 @@ def text(value: Any) -> str:
     return str(value)
 
 
+def string(value: str) -> str:
+    """A string as the language writes it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
 def quoted(value: str) -> str:
-    """A string as the language writes it, cut where it is long."""
-    shown = value if len(value) <= 40 else value[:37] + "..."
-    return '"' + shown.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    """A string as messages show it: as the language writes it, cut where it is long."""
+    return string(value if len(value) <= 40 else value[:37] + "...")
 
 
 def literal(value: Any) -> str:

@@ -6,7 +6,7 @@ import posixpath
 import re
 from dataclasses import replace
 
-from mfc.dsl import reference, types
+from mfc.dsl import reference
 from mfc.dsl import want as wanted
 from mfc.dsl.editor import snippets
 from mfc.dsl.editor.cursor import cursor
@@ -37,6 +37,7 @@ from mfc.dsl.syntax import (
     TypeExpr,
 )
 from mfc.dsl.types import ANY, PATH
+from mfc.dsl.wording import string
 from mfc.dsl.words import DECLARATIONS as DECLARATION_DOCS
 from mfc.dsl.words import EXPRESSIONS, INPUTS, TARGETS, TYPES
 
@@ -145,9 +146,9 @@ def _in_string(document: Document, offset: int, nearby: Nearby, text: str | None
     _offer(offers)
     span = Span(source, first, offset + len(rest))
     return [
-        replace(item, span=span, text=types.quoted(item.label)[1:-1] + closing)
+        replace(item, span=span, text=string(item.label)[1:-1] + closing)
         for item in offers.sorted()
-        if item.kind == "choice" and (item.label.isidentifier() or item.text == types.quoted(item.label))
+        if item.kind == "choice" and (item.label.isidentifier() or item.text == string(item.label))
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from mfc.dsl.editor.edits import Edit
 from mfc.dsl.resolve import STANDARD_FOLDER, import_path
 from mfc.dsl.syntax import File, Import
-from mfc.dsl.types import quoted
+from mfc.dsl.wording import string
 
 
 def moving(
@@ -54,4 +54,4 @@ def _written(path: str, home: str, decl: Import) -> str:
     relative = posixpath.relpath(path, home)
     if decl.kind == "import" and relative.startswith(STANDARD_FOLDER):
         relative = f"./{relative}"  # else it is one that comes with the package
-    return quoted(relative)
+    return string(relative)

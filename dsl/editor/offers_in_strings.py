@@ -16,8 +16,8 @@ from mfc.dsl.editor.walk_expressions import ONLY
 from mfc.dsl.resolve import Declared
 from mfc.dsl.source import Span
 from mfc.dsl.syntax import BodyDecl, FieldStmt, GroupStmt
-from mfc.dsl.types import quoted
 from mfc.dsl.values import ComponentValue
+from mfc.dsl.wording import string
 
 
 def files_and_folders(
@@ -52,7 +52,7 @@ def offer_groups(offers: Offers) -> None:
     called = _component_with(offers.here, "group")
     if called is not None and called.target == ONLY:
         for path, symbol in _paths(_groups(offers.here)):
-            offers.add(path, "choice", Rank.WORD, "group", quoted(path), symbol=symbol)
+            offers.add(path, "choice", Rank.WORD, "group", string(path), symbol=symbol)
 
 
 def offer_columns(offers: Offers) -> None:
@@ -61,7 +61,7 @@ def offer_columns(offers: Offers) -> None:
     if called is not None and called.facts.get("monitors"):
         for order, column in enumerate((*LOSSES, *_metrics(offers.here))):
             offers.add(
-                column, "choice", Rank.WORD, "column of the history", quoted(column), order=order,
+                column, "choice", Rank.WORD, "column of the history", string(column), order=order,
                 symbol=Symbol("choice", column),
             )  # fmt: skip
 

@@ -38,6 +38,7 @@ from mfc.dsl.syntax import (
     declaration_kind,
 )
 from mfc.dsl.types import ANY, BOOL, INT, NONE, AnyType, Choice, Kind, NoneType, Type, overlaps
+from mfc.dsl.wording import string
 from mfc.dsl.words import INPUTS
 
 _NO_VALUES = (Kind("evaluate"), Kind("export"))
@@ -104,7 +105,7 @@ def _words(offers: Offers, want: Type) -> None:
                 bare = (
                     word.isidentifier() and word not in taken and not document.compiled.catalog.kinds_of(word)
                 )
-                text = word if bare or not isinstance(value, str) else types.quoted(word)
+                text = word if bare or not isinstance(value, str) else string(word)
                 offers.add(word, "choice", Rank.WORD, str(of), text, symbol=Symbol("choice", word))
         if of == BOOL:
             for word in ("true", "false"):

@@ -255,6 +255,9 @@ def test_groups_of_the_model_are_offered_where_a_string_names_one() -> None:
         assert labels(at_mark(MODEL + train.format(written))) == ["body", "body.stem", "head"], written
     assert after(MODEL + train.format('"body.s▮"'), "body.stem") == MODEL + train.format('"body.stem"')
     assert after(MODEL + train.format("▮"), "head") == MODEL + train.format('"head"')
+    long = "b" * 60
+    model = MODEL.replace("body", long)
+    assert after(model + train.format('"▮"'), f"{long}.stem") == model + train.format(f'"{long}.stem"')
     late = MODEL + 'train fit { weights = [only("▮", kaiming())]  model = net }'
     assert labels(at_mark(late)) == ["body", "body.stem", "head"]
 

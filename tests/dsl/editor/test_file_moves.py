@@ -47,6 +47,7 @@ def imports_after(**moves: str) -> dict[str, list[str]]:
             {"/specs/main.mfs": ['import "../parts/a.mfs" (a)', 'use "../mine.py" (double)']},
         ),
         ({"parts": "pieces"}, {"/specs/main.mfs": ['import "pieces/a.mfs" (a)']}),
+        ({"parts": "p" * 60}, {"/specs/main.mfs": [f'import "{"p" * 60}/a.mfs" (a)']}),
         (
             {"parts": "deeper/parts"},
             {
