@@ -241,7 +241,7 @@ class Builder:
 
     def string(self, children: list[Any]) -> syntax.Literal:
         (token,) = children
-        return syntax.Literal(_unquoted(token.text), _token_span(token))
+        return syntax.Literal(unquoted(token.text), _token_span(token))
 
     def true(self, children: list[Any]) -> syntax.Literal:
         return syntax.Literal(True, _token_span(children[0]))
@@ -263,7 +263,7 @@ def _choice(argument: syntax.TypeExpr | syntax.Literal) -> syntax.TypeExpr | syn
     return argument
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
     """What a string token means. Escapes are `\\n \\t \\r \\" \\\\`."""
     if text.startswith("r"):
         return text[2:-1]

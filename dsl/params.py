@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mfc.dsl import other_names
+from mfc.dsl.builder import unquoted
 from mfc.dsl.diagnostics import Diagnostics
 from mfc.dsl.ranges import Range
 from mfc.dsl.resolve import Declared, Program
@@ -136,7 +137,7 @@ def parse_setting(text: str, kind: Type) -> Any:
         case ListOf():
             inner = text.strip().removeprefix("[").removesuffix("]")
             items = [item.strip() for item in _ITEM.findall(inner)]
-            return [parse_setting(_unquoted(item), kind.item) for item in items if item]
+            return [parse_setting(_item(item), kind.item) for item in items if item]
         case Choice():
             return next((v for v in kind.values if str(v) == text), text)
     if kind == BOOL:
@@ -144,9 +145,8 @@ def parse_setting(text: str, kind: Type) -> Any:
     return text
 
 
-def _unquoted(text: str) -> str:
-    quoted = len(text) > 1 and text[0] == text[-1] == '"'
-    return re.sub(r"\\(.)", r"\1", text[1:-1]) if quoted else text
+def _item(text: str) -> str:
+    return unquoted(text) if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _number(of: type, text: str) -> Any:

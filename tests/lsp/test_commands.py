@@ -88,6 +88,11 @@ def test_options_mean_what_the_settings_do(tmp_path: Path) -> None:
     assert not read(path, {name: Text(value) for name, value in given.set}).errors
 
 
+def test_a_string_in_quotes_is_read_as_a_spec_has_it() -> None:
+    listed = parse_setting(r'["a, b", "c\nd", plain, "\\"]', ListOf(STRING))
+    assert listed == ["a, b", "c\nd", "plain", "\\"]
+
+
 def test_a_spec_that_is_not_there_has_what_hangs_on_none(tmp_path: Path) -> None:
     workspace = Workspace(folders=[str(tmp_path)])
     workspace.configure({"settings": GIVEN, "allowOutside": "out"})
